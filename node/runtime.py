@@ -239,8 +239,7 @@ class Node:
         at_once = self.config.downloads_at_once
         self.downloads = DownloadQueue(self.home.downloads, self.sharing.get, hold, wall, at_once)
         self.following = Following(
-            *(self._vault, self.environment, self.membership.lineages, self.hearing.news),
-            *(self.sharing, self.membership.join_outcome),
+            *(self._vault, self.environment, self.hearing.news, self.sharing, self.membership)
         )
         await self.hearing.start()
         undoing.push_async_callback(self.hearing.close)

@@ -116,6 +116,7 @@ class Sharing:
             *self.caching.defects,
             *self.origins.defects,
             *self.targets.defects,
+            *self.versions.defects,
             *self.web.defects,
         ]
 
@@ -128,7 +129,7 @@ class Sharing:
             await self.web.start(*address)
         self._pool.subscribe(self._exchanges.attach)
         await self._vault.collect()
-        await self.versions.start()
+        await self.versions.start(self._membership.joined)
         await self._announcer.start()
         self.keeping.start()
         self.targets.start()
@@ -139,6 +140,7 @@ class Sharing:
         await self.web.close()
         await self.caching.close()
         await self.keeping.close()
+        await self.versions.close()
         await self._announcer.close()
         await self._downloader.close()
         await self.origins.close()

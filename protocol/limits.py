@@ -1104,11 +1104,13 @@ VERSIONS_SHOWN = 20
 
 FOLLOWS = 256
 FOLLOW_POLL_S = 270.0
-FOLLOW_AGAIN_S = 15.0
-FOLLOW_TRIES = 6
 """Lineages that a node follows, and the longest until each is polled again: five minutes with what
-the poll itself takes. After one that failed it is polled, and fetched, sooner: after the second
-time, which doubles, for so many tries."""
+the poll itself takes."""
+
+FOLLOW_AGAIN_S = 15.0
+FOLLOW_OTHER_S = 1.0
+"""Until a poll that no node answered, or a version that could not be had, is tried again, and until
+another version is tried then: twice as long after each failure, and FOLLOW_POLL_S at most."""
 
 UPDATE_GROWTH = 2
 """An update that takes more than so many times the version before of the disk waits for a yes."""

@@ -34,7 +34,15 @@ class Version:
 class VersionChain:
     """Finds the newest version of a lineage, and those before it."""
 
-    def __init__(self, reader: LineageReader, heard: HeardLineages, look: Look) -> None:
+    def __init__(
+        self,
+        reader: LineageReader,
+        heard: HeardLineages,
+        look: Look,
+        check_joined: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`check_joined` waits for the overlay, and raises Unreachable where it is not joined."""
+        self._check_joined = check_joined
         self._reader = reader
         self._heard = heard
         self._look = look
@@ -42,6 +50,7 @@ class VersionChain:
     async def newest_record(self, link: LineageLink) -> Record:
         """The record that is followed; raises NotFound, and NetworkError if none is known."""
         try:
+            await self._check_joined()  # this node may have just started
             await self._reader.read(link.lineage_key)
         except NetworkError:
             if self._heard.newest(link.lineage_key) is None:

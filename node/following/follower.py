@@ -3,27 +3,31 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from node.answers.follows import FollowStatus, FollowView
 from node.content.download.bounds import SizeBound
-from node.content.opened_mods import OpenedMod
-from node.content.progress import Progress, ReportProgress
+from node.content.progress import Progress
 from node.content.targets.outcome import ChangedFiles, Updated
-from node.content.targets.updater import TargetUpdater
 from node.content.vault.stored_follow import StoredFollow
-from node.content.vault.vault import Vault
-from node.environment import Environment
-from node.following.chain import Version, VersionChain
-from node.overlay.lineages.heard import HeardLineages
-from node.overlay.lineages.reader import LineageReader
+from node.following.chain import Version
+from node.following.follow_parts import FollowParts, keep_newest
+from node.following.retrying import Retrying
 from protocol import limits
 from protocol.content.lineage.history import body_of
-from protocol.content.link import LineageLink, ModLink
+from protocol.content.link import LineageLink
 from protocol.content.manifests.contents import VersionKeys
-from protocol.errors import ModswarmError, NetworkError, TargetBusy, TargetChanged
+from protocol.errors import (
+    BadInput,
+    DownloadCancelled,
+    ModswarmError,
+    NetworkError,
+    TargetBusy,
+    TargetChanged,
+    TargetExists,
+    TargetGone,
+)
 from protocol.records import Record
 from protocol.texts.amounts import size_text
 
@@ -32,35 +36,17 @@ _log = logging.getLogger(__name__)
 _UNAGREED = SizeBound(max_bytes=limits.MOD_BYTES, agreed=True)
 """The follower asks by itself for what is too large."""
 
+_OVERTAKEN_IN = frozenset({"finding", "manifest", "waiting"})
+"""Stages of a download in which nothing comes, so that a newer version is better."""
 
-class Fetching(Protocol):
-    """What a follower needs of the node's mods."""
-
-    async def look_into(self, link: ModLink) -> OpenedMod:
-        """The manifest and the contents of a mod, of which the vault keeps nothing."""
-
-    async def fetch(self, link: ModLink, progress: ReportProgress, bound: SizeBound) -> OpenedMod:
-        """Bring all of a mod into the vault; raises as `get`."""
-
-    async def remove(self, mod_id: bytes) -> bool:
-        """Serve a mod no more and free its chunks; False if it is not here."""
-
-
-@dataclass(frozen=True, slots=True)
-class FollowParts:
-    """What all followers of a node work with.
-
-    `join_outcome`: whether this node has joined, once that is known or has taken long.
-    """
-
-    vault: Vault
-    environment: Environment
-    heard: HeardLineages
-    reader: LineageReader
-    chain: VersionChain
-    fetching: Fetching
-    targets: TargetUpdater
-    join_outcome: Callable[[], Awaitable[bool]]
+_SAID = {
+    TargetChanged: FollowStatus.CHANGED,
+    TargetBusy: FollowStatus.BUSY,
+    NetworkError: FollowStatus.WAITING,
+    DownloadCancelled: FollowStatus.WAITING,
+    ModswarmError: FollowStatus.FAILED,
+}
+"""How it stands after an error, by the first kind that it is of."""
 
 
 class Follower:
@@ -71,10 +57,20 @@ class Follower:
         self._parts = parts
         self._news = asyncio.Event()
         self._working = asyncio.Lock()
+        self._scope: asyncio.Timeout | None = None
+        """That of what is done now, which ends with it."""
+        self._taking: bytes | None = None
+        """The version that is taken now without a person's word."""
+        self._has_ended = False
+        self._retrying = Retrying()
+        self._asked: Version | None = None
+        """The version that waits for a person's yes."""
         self._status = FollowStatus.WAITING
         self._message = ""
-        self._waiting_version = 0
-        self._progress = Progress("looking")
+        self._failure = ""
+        """What was logged last: what fails the same way again is not."""
+        self._progress = Progress("finding")
+        self._now = asyncio.get_running_loop().time
 
     @property
     def link(self) -> LineageLink:
@@ -83,15 +79,22 @@ class Follower:
         return LineageLink(follow.lineage_key, follow.reading_key, follow.hints)
 
     def hurry(self) -> None:
-        """There is something new about the lineage, or a person said something."""
+        """There is something new about the lineage."""
         self._news.set()
+        newest = self._newest
+        is_overtaken = newest is not None and body_of(newest).mod_id != self._taking
+        if self._taking is not None and is_overtaken and self._progress.stage in _OVERTAKEN_IN:
+            self._break_off()
+
+    @property
+    def _newest(self) -> Record | None:
+        return self._parts.heard.newest(self.follow.lineage_key)
 
     def view(self) -> FollowView:
         """How it is."""
-        follow, heard = self.follow, self._parts.heard
-        newest = heard.newest(follow.lineage_key)
-        seen = heard.seen(follow.lineage_key)
-        now = self._parts.environment.wall()
+        follow, newest = self.follow, self._newest
+        seen = self._parts.heard.seen(follow.lineage_key)
+        asked = self._asked if self._status is FollowStatus.ASKS else None
         return FollowView(
             lineage=follow.lineage_key,
             name=follow.name,
@@ -100,32 +103,35 @@ class Follower:
             newest=0 if newest is None else body_of(newest).version,
             status=self._status,
             message=self._message,
-            waiting_version=self._waiting_version,
-            expired=newest is not None and newest.expires <= now,
+            waiting_version=0 if asked is None else asked.number,
+            expired=newest is not None and newest.expires <= self._parts.wall(),
             forked=seen is not None and bool(seen.told),
         )
 
     async def run(self) -> None:
         """Keep the target current, until cancelled."""
         await self._parts.join_outcome()  # before that a poll asks no node
-        failed = 0
+        rng, poll_at, failed = self._parts.environment.rng, self._now(), 0
         while True:
-            is_told = await self._poll()
-            async with self._working:
-                await self._come_up_to_date()
-            is_done = is_told and self._status is not FollowStatus.WAITING
-            failed = 0 if is_done else failed + 1
+            if self._now() >= poll_at:
+                failed = 0 if await self._poll() else failed + 1
+                pause_s = limits.FOLLOW_POLL_S
+                if failed:
+                    pause_s = min(pause_s, limits.FOLLOW_AGAIN_S * 2.0 ** min(failed - 1, 16))
+                poll_at = self._now() + pause_s * (0.8 + 0.2 * rng.random())
+                await self._tidy_if_it_can_be()
+            await self._come_up_to_date()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pause_s(failed)):
+                async with asyncio.timeout_at(min(poll_at, self._retry_at())):
                     await self._news.wait()
             self._news.clear()
 
-    def _pause_s(self, failed: int) -> float:
-        """Until the next poll, after so many in a row that brought nothing as nothing answered."""
-        longest_s = limits.FOLLOW_POLL_S
-        if 0 < failed < limits.FOLLOW_TRIES:
-            longest_s = min(longest_s, limits.FOLLOW_AGAIN_S * 2 ** (failed - 1))
-        return longest_s * (0.8 + 0.2 * self._parts.environment.rng.random())
+    def _retry_at(self) -> float:
+        newest = self._newest
+        wait_s = 0.0
+        if newest is not None:
+            wait_s = self._retrying.wait_s(body_of(newest).mod_id, self._now())
+        return self._now() + (wait_s or limits.FOLLOW_POLL_S)
 
     async def _poll(self) -> bool:
         """Ask for what is newest; whether other nodes answered."""
@@ -136,52 +142,126 @@ class Follower:
             return False
         return True
 
+    @contextlib.asynccontextmanager
+    async def _work(self) -> AsyncIterator[None]:
+        """One thing at a time; raises DownloadCancelled where it is broken off."""
+        async with self._working:
+            if self._has_ended:
+                raise DownloadCancelled("this mod is followed no more")
+            try:
+                async with asyncio.timeout(None) as self._scope:
+                    yield
+            except TimeoutError:
+                if self._scope is None or not self._scope.expired():
+                    raise
+                raise DownloadCancelled("the update was broken off") from None
+            finally:
+                self._scope = self._taking = None
+
+    def _break_off(self) -> None:
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(self._now())
+
+    async def end(self) -> None:
+        """Break off what is done and do nothing more; the target has one version then."""
+        self._has_ended = True
+        self._break_off()
+        async with self._working:
+            pass
+
+    # The newest version -------------------------------------------------------------------
+
     async def _come_up_to_date(self) -> None:
         """Bring the target to the newest version that is known, if it may."""
-        newest = self._parts.heard.newest(self.follow.lineage_key)
-        if self.follow.is_held:
-            self._tell(FollowStatus.HELD, f"stays at version {self.follow.version}")
-            return
-        if newest is None:
-            self._tell(FollowStatus.WAITING, "no node has told of a version yet")
-            return
-        if body_of(newest).mod_id == self.follow.mod_id:
-            self._tell(FollowStatus.CURRENT)
-            return
+        newest, has_tried = self._newest, False
+        mod_id = b"" if newest is None else body_of(newest).mod_id
         try:
-            await self._take(newest)
-        except TargetChanged as error:
-            self._tell(FollowStatus.CHANGED, str(error))
-        except TargetBusy as error:
-            self._tell(FollowStatus.BUSY, str(error))
-        except NetworkError as error:
-            self._tell(FollowStatus.WAITING, str(error))
+            async with self._work():
+                await self._look_at_target(mod_id)
+                if newest is None or self._is_settled(newest):
+                    return
+                has_tried, self._taking = True, mod_id
+                await self._take(newest)
+            self._retrying.forget()
         except ModswarmError as error:
-            _log.warning("%s is not brought up to date: %s", self.follow.target, error)
-            self._tell(FollowStatus.FAILED, str(error))
+            if has_tried:
+                self._retrying.failed(mod_id, self._now())
+            status = next(status for kind, status in _SAID.items() if isinstance(error, kind))
+            self._tell(status, str(error))
+
+    async def _look_at_target(self, newest: bytes) -> None:
+        """Find out which version the target has: an update of it may have been broken off.
+
+        Raises TargetGone, TargetExists where it is not of this lineage any more, DiskError.
+        """
+        follow, vault = self.follow, self._parts.vault
+        state = await self._parts.targets.state_of(follow.target)
+        if state is None:
+            raise TargetExists(f"{follow.target} is not the folder any more that modswarm wrote")
+        if not state.is_there:
+            raise TargetGone(
+                f"{follow.target} is not there any more",
+                advice="Put it back, or end this with `modswarm unfollow` and follow it anew.",
+            )
+        if state.mod_id in (follow.mod_id, newest):
+            return
+        mod = await vault.mod(state.mod_id)
+        if mod is None or mod.lineage_key != follow.lineage_key or mod.patch_of is not None:
+            raise TargetExists(f"{follow.target} has another mod by now")
+        size = mod.bytes + limits.DISK_ENTRY_BYTES * mod.files
+        await self._change(mod_id=mod.mod_id, version=mod.version, disk_bytes=size)
+
+    def _is_settled(self, newest: Record) -> bool:
+        """Whether nothing is to be done about the newest record for now, and why."""
+        follow, body = self.follow, body_of(newest)
+        if follow.is_held:
+            self._tell(FollowStatus.HELD, f"stays at version {follow.version}")
+        elif body.mod_id == follow.mod_id:
+            self._retrying.forget()
+            self._tell(FollowStatus.CURRENT)
+        elif body.version < follow.version:
+            self._tell(
+                FollowStatus.FAILED,
+                f"its publisher now names version {body.version} the newest, which is older than "
+                "the one that is there",
+            )
+        elif self._asks_already(body.mod_id):
+            pass
+        elif not self._retrying.wait_s(body.mod_id, self._now()):
+            return False
+        return True
+
+    def _asks_already(self, mod_id: bytes) -> bool:
+        asked = self._asked
+        is_asked = asked is not None and asked.link.mod_id == mod_id
+        return is_asked and self._status is FollowStatus.ASKS and self.follow.allowed != mod_id
 
     async def _take(self, record: Record) -> None:
+        self._progress = Progress("finding")
         self._tell(FollowStatus.UPDATING)
         version = await self._parts.chain.open_named(self.link, record)
-        if self._asks(version):
-            return
-        await self.bring(version, record.raw, is_held=False)
+        if not self._asks(version):
+            await self.bring(version, record.raw, is_held=False)
 
     def _asks(self, version: Version) -> bool:
-        """Whether a version is so large that a person has to agree."""
+        """Whether a version is so large that a person has to agree.
+
+        Its size is what the disk needs for the folder, or for the vault: a publisher who lies about
+        the one has to lie about the other too.
+        """
         contents, follow = version.opened.contents, self.follow
         assert contents is not None
         if follow.mod_id is None or follow.allowed == version.link.mod_id:
             return False
-        size, before = contents.disk_bytes, follow.disk_bytes
+        size = max(contents.disk_bytes, version.opened.manifest.sealed_bytes)
         is_beyond = follow.max_bytes and size > follow.max_bytes
-        if not is_beyond and size <= limits.UPDATE_GROWTH * before:
+        if not is_beyond and size <= limits.UPDATE_GROWTH * follow.disk_bytes:
             return False
-        self._waiting_version = version.number
+        self._asked = version
         bound = (
             f"--max-size {size_text(follow.max_bytes)}"
             if is_beyond
-            else (f"twice the {size_text(before)} of version {follow.version}")
+            else f"twice the {size_text(follow.disk_bytes)} of version {follow.version}"
         )
         self._tell(
             FollowStatus.ASKS,
@@ -194,6 +274,8 @@ class Follower:
         contents = version.opened.contents
         assert contents is not None
         opened = await self._parts.fetching.fetch(version.link, self._report, _UNAGREED)
+        # The record first: a node that is killed once the target is new must know of what.
+        await self._put(record)
         changed = ChangedFiles.REFUSE if self.follow.refuses else ChangedFiles.KEEP
         updated = await self._parts.targets.update(
             opened, self.follow.target, changed, self._report
@@ -207,62 +289,83 @@ class Follower:
             is_held=is_held,
             allowed=b"",
         )
-        follow = self.follow
-        await self._parts.vault.record(lambda tables: tables.follows.put(follow, record))
-        self._waiting_version = 0
+        await self._put(record)
         self._tell(FollowStatus.HELD if is_held else FollowStatus.CURRENT)
-        await self._tidy()
+        await self._tidy_if_it_can_be()
         return updated
 
-    async def _tidy(self) -> None:
-        """Keep the newest versions in the vault, whatever its budget says, and no older ones."""
-        vault, key = self._parts.vault, self.follow.lineage_key
-        mods = [one for one in await vault.mods() if one.lineage_key == key and not one.published]
-        versions = sorted(
-            (one for one in mods if one.patch_of is None), key=lambda one: one.version
-        )
-        stays = {one.mod_id for one in versions[-limits.VERSIONS_KEPT :]} | {self.follow.mod_id}
-        gone = {one.mod_id for one in versions} - stays
-        for mod in mods:
-            if mod.mod_id in gone or mod.patch_of in gone:
-                await self._parts.fetching.remove(mod.mod_id)
-        if self.follow.mod_id is not None:
-            await vault.pin(self.follow.mod_id, pinned=True)
+    async def _tidy_if_it_can_be(self) -> None:
+        try:
+            await keep_newest(self._parts, self.follow)
+        except ModswarmError as error:
+            _log.warning("older versions of %s stay in the vault: %s", self.follow.name, error)
 
     # What a person says -------------------------------------------------------------------
 
     async def agree(self) -> None:
-        """Take the newest version, whatever its size. Raises DiskError."""
-        newest = self._parts.heard.newest(self.follow.lineage_key)
-        if newest is not None:
-            await self._change(allowed=body_of(newest).mod_id)
+        """Take the version that waits, whatever its size. Raises BadInput, DiskError."""
+        if self._asked is None or self._status is not FollowStatus.ASKS:
+            raise BadInput("no version waits for a yes")
+        await self._say(allowed=self._asked.link.mod_id)
 
     async def resume(self) -> None:
         """Follow the newest version again after `back`. Raises DiskError."""
-        await self._change(is_held=False)
+        await self._say(is_held=False)
 
-    async def _change(self, **changes: object) -> None:
-        follow = self.follow = replace(self.follow, **changes)  # type: ignore[arg-type]
-        await self._parts.vault.record(lambda tables: tables.follows.put(follow))
-        self.hurry()
+    async def _say(self, **changes: object) -> None:
+        await self._change(**changes)
+        self._retrying.forget()
+        self._news.set()
 
     async def back(self) -> Updated | None:
         """Bring the target to the version before, where it stays; None if there is no such one.
 
         Raises as `bring`.
         """
-        async with self._working:
-            mod_id = self.follow.mod_id
-            mod = None if mod_id is None else await self._parts.vault.mod(mod_id)
-            if mod is None or mod.content_key is None:
+        async with self._work():
+            older = await self._older()
+            if older is None:
                 return None
+            was_held = self.follow.is_held
+            # First, as a node that is killed once the target is back must not go forward again.
+            await self._change(is_held=True)
+            try:
+                return await self.bring(older, None, is_held=True)
+            except BaseException:
+                state = await self._parts.targets.state_of(self.follow.target)
+                if state is None or state.mod_id != older.link.mod_id:
+                    await self._change(is_held=was_held)
+                raise
+
+    async def _older(self) -> Version | None:
+        """The version before that of the target; raises as `get`."""
+        await self._look_at_target(b"")
+        chain, follow = self._parts.chain, self.follow
+        mod = None if follow.mod_id is None else await self._parts.vault.mod(follow.mod_id)
+        if mod is None or mod.content_key is None:  # a person removed it from the vault
+            now = await chain.find(replace(self.link, version=follow.version))
+        else:
             keys = VersionKeys(mod.mod_id, mod.content_key)
-            now = await self._parts.chain.open_keys(self.link, keys)
-            older = await self._parts.chain.before(self.link, now)
-            return None if older is None else await self.bring(older, None, is_held=True)
+            now = await chain.open_keys(self.link, keys)
+        return await chain.before(self.link, now)
+
+    # What is kept -------------------------------------------------------------------------
+
+    async def _change(self, **changes: object) -> None:
+        self.follow = replace(self.follow, **changes)  # type: ignore[arg-type]
+        await self._put()
+
+    async def _put(self, record: bytes | None = None) -> None:
+        """Write down how it is, unless it has ended: what was forgotten must not come back."""
+        if not self._has_ended:
+            follow = self.follow
+            await self._parts.vault.record(lambda tables: tables.follows.put(follow, record))
 
     def _report(self, progress: Progress) -> None:
         self._progress = progress
 
     def _tell(self, status: FollowStatus, message: str = "") -> None:
+        if status is FollowStatus.FAILED and message != self._failure:
+            self._failure = message
+            _log.warning("%s is not brought up to date: %s", self.follow.target, message)
         self._status, self._message = status, message

@@ -2,21 +2,25 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from node.answers.follows import FollowChange, FollowView, VersionList, VersionView
 from node.content.download.bounds import SizeBound
 from node.content.progress import ReportProgress, ignore_progress
-from node.content.targets.outcome import Updated
+from node.content.targets.begun import in_thread
+from node.content.targets.outcome import ChangedFiles, Updated
+from node.content.targets.preparing import real_place
 from node.content.vault.stored_follow import StoredFollow
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from node.following.chain import Version, VersionChain
-from node.following.follower import Follower, FollowParts
+from node.following.follow_parts import FollowParts
+from node.following.follower import Follower
 from node.following.news import News
 from node.overlay.lineages.heard import LineageNews
-from node.overlay.lineages.lineages import Lineages
+from node.overlay.membership import Membership
 from node.sharing import Sharing
 from node.tasks import TaskOwner
 from protocol import limits
@@ -33,23 +37,28 @@ class Following:
         self,
         vault: Vault,
         environment: Environment,
-        lineages: Lineages,
         news: News,
         sharing: Sharing,
-        join_outcome: Callable[[], Awaitable[bool]],
+        membership: Membership,
     ) -> None:
         self._vault = vault
-        self._lineages = lineages
+        lineages = self._lineages = membership.lineages
         self._news = news
         self._sharing = sharing
-        self._wall = environment.wall
-        self.chain = VersionChain(lineages.reader, lineages.heard, sharing.look_into)
+        wall = self._wall = membership.own_clock.now
+        self.chain = VersionChain(
+            lineages.reader, lineages.heard, sharing.look_into, membership.check_joined
+        )
         self._parts = FollowParts(
             *(vault, environment, lineages.heard, lineages.reader),
-            *(self.chain, sharing, sharing.targets, join_outcome),
+            *(self.chain, sharing, sharing.targets),
+            wall=wall,
+            join_outcome=membership.join_outcome,
         )
         self._followers: dict[bytes, Follower] = {}
         self._running: dict[bytes, asyncio.Task[None]] = {}
+        self._changing: dict[bytes, Path] = {}
+        """What begins or ends to be followed now, and where."""
         self._tasks = TaskOwner("following")
         lineages.heard.watch(self._heard)
 
@@ -68,6 +77,7 @@ class Following:
     async def close(self) -> None:
         """End all; what is being written is finished or taken back."""
         await self._tasks.close()
+        await asyncio.gather(*(one.end() for one in self._followers.values()))
 
     def _begin(self, follow: StoredFollow, newest: Record | None) -> Follower:
         key = follow.lineage_key
@@ -99,53 +109,97 @@ class Following:
         A target that modswarm wrote from the same mod goes on from there. `refuses`: an update is
         refused where the person changed files. Raises as `get`, BadInput for too many.
         """
-        known = self._followers.get(link.lineage_key)
-        if known is not None:
+        place = await in_thread(partial(real_place, target))
+        with self._beginning(link.lineage_key, place):
+            record = await self.chain.newest_record(link)
+            version = await self.chain.open_named(link, record)
+            contents = version.opened.contents
+            assert contents is not None
+            assert link.reading_key is not None
+            changed = ChangedFiles.REFUSE if refuses else ChangedFiles.KEEP
+            path = await self._first(version, target, changed, bound, progress)
+            follow = StoredFollow(
+                *(link.lineage_key, link.reading_key, path, version.link.mod_id, version.number),
+                *(contents.name, contents.disk_bytes, refuses, max_bytes),
+                hints=link.hints,
+            )
+            await self._vault.record(lambda tables: tables.follows.put(follow, record.raw))
+            return self._begin(follow, record).view()
+
+    @contextlib.contextmanager
+    def _beginning(self, lineage: bytes, target: Path) -> Iterator[None]:
+        """While a mod begins to be followed into a real path; raises BadInput if it may not be."""
+        known = {key: one.follow.target for key, one in self._followers.items()} | self._changing
+        if lineage in known:
             raise BadInput(
-                f"this mod is followed already, into {known.follow.target}",
+                f"this mod is followed already, into {known[lineage]}",
                 advice="End that with `modswarm unfollow`.",
             )
-        if len(self._followers) >= limits.FOLLOWS:
+        if len(known) >= limits.FOLLOWS:
             raise BadInput(f"no more than {limits.FOLLOWS} mods can be followed")
-        record = await self.chain.newest_record(link)
-        version = await self.chain.open_named(link, record)
-        contents = version.opened.contents
-        assert contents is not None
-        assert link.reading_key is not None
-        path = await self._first(version, target, bound, progress)
-        follow = StoredFollow(
-            *(link.lineage_key, link.reading_key, path, version.link.mod_id, version.number),
-            *(contents.name, contents.disk_bytes, refuses, max_bytes),
-            hints=link.hints,
-        )
-        await self._vault.record(lambda tables: tables.follows.put(follow, record.raw))
-        return self._begin(follow, record).view()
+        for other in known.values():
+            if target.is_relative_to(other) or other.is_relative_to(target):
+                raise BadInput(f"{other} is kept current with another mod: name a folder beside it")
+        with self._change(lineage, target):
+            yield
+
+    @contextlib.contextmanager
+    def _change(self, lineage: bytes, target: Path) -> Iterator[None]:
+        self._changing[lineage] = target
+        try:
+            yield
+        finally:
+            del self._changing[lineage]
 
     async def _first(
-        self, version: Version, target: Path, bound: SizeBound, progress: ReportProgress
+        self,
+        version: Version,
+        target: Path,
+        changed: ChangedFiles,
+        bound: SizeBound,
+        progress: ReportProgress,
     ) -> Path:
         """Write the first version that is followed; the target's real path."""
-        state = await self._sharing.targets.state_of(target)
-        known = None if state is None else await self._vault.mod(state.mod_id)
-        lineage = version.opened.manifest.lineage_key
-        if state is None or known is None or known.lineage_key != lineage:
-            got = await self._sharing.get(version.link, target, progress=progress, bound=bound)
+        sharing = self._sharing
+        state = await sharing.targets.state_of(target)
+        if state is None or not state.is_there or not await self._is_of(version, state.mod_id):
+            # Again, as a node that was killed may have written it and not known so.
+            got = await sharing.get(
+                version.link, target, progress=progress, bound=bound, again=True
+            )
             return Path(got.path)
-        opened = await self._sharing.fetch(version.link, progress, bound)
-        return (await self._sharing.targets.update(opened, target, report=progress)).path
+        opened = await sharing.fetch(version.link, progress, bound)
+        return (await sharing.targets.update(opened, target, changed, progress)).path
+
+    async def _is_of(self, version: Version, mod_id: bytes) -> bool:
+        """Whether a mod is of the lineage of a version, as far as this node can tell."""
+        contents = version.opened.contents
+        previous = None if contents is None else contents.previous
+        if mod_id in (version.link.mod_id, previous and previous.mod_id):
+            return True
+        known = await self._vault.mod(mod_id)
+        return known is not None and known.lineage_key == version.opened.manifest.lineage_key
 
     async def unfollow(self, lineage: bytes) -> FollowView:
-        """Leave a folder as it is, from now on. Raises NotFound, DiskError."""
+        """Leave a folder as it is, from now on; an update is carried out or taken back.
+
+        Raises NotFound, DiskError.
+        """
         follower = self._named(lineage)
-        await self._vault.record(lambda tables: tables.follows.remove(lineage))
-        view = follower.view()
-        del self._followers[lineage]
-        task = self._running.pop(lineage)
-        task.cancel()
-        await asyncio.wait({task})
-        self._news.unfollow(lineage)
-        self._lineages.heard.drop(lineage)
-        return view
+        with self._change(lineage, follower.follow.target):
+            del self._followers[lineage]
+            task = self._running.pop(lineage)
+            task.cancel()
+            await asyncio.wait({task})
+            await follower.end()  # before it is forgotten, as it writes down what it did
+            try:
+                await self._vault.record(lambda tables: tables.follows.remove(lineage))
+            except BaseException:
+                self._begin(follower.follow, None)
+                raise
+            self._news.unfollow(lineage)
+            self._lineages.unfollow(lineage)
+        return follower.view()
 
     def views(self) -> tuple[FollowView, ...]:
         """All that is followed, by folder."""

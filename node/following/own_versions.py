@@ -1,5 +1,6 @@
 """The records of the lineages that this node publishes: each names the newest version."""
 
+import asyncio
 import contextlib
 import logging
 from dataclasses import replace
@@ -12,6 +13,7 @@ from node.content.vault.tables.vault_tables import VaultTables
 from node.content.vault.vault import Vault
 from node.overlay.lineages.lineages import Lineages
 from node.overlay.records.publishing import Published
+from node.tasks import TaskOwner
 from protocol.content.file_paths import quoted
 from protocol.content.lineage.body import wrapped_content_key
 from protocol.content.lineage.export import LineageExport, parse_export
@@ -19,24 +21,64 @@ from protocol.content.lineage.history import body_of, recalled
 from protocol.content.lineage.keys import LineageKeys
 from protocol.content.link import LineageLink
 from protocol.content.manifests.contents import VersionKeys
-from protocol.errors import BadContent, Malformed, NameTaken, NetworkError, NotFound
+from protocol.errors import (
+    BadContent,
+    BadInput,
+    Malformed,
+    ModswarmError,
+    NameTaken,
+    NetworkError,
+    NotFound,
+)
 from protocol.records import Record
 
 _log = logging.getLogger(__name__)
 
 
 class OwnVersions:
-    """`start` it before anything is shared."""
+    """`start` it before anything is shared, and `close` it."""
 
     def __init__(self, vault: Vault, lineages: Lineages) -> None:
         self._vault = vault
         self._lineages = lineages
+        self._telling: dict[int, asyncio.Lock] = {}
+        self._tasks = TaskOwner("own versions")
 
-    async def start(self) -> None:
-        """Renew the records of this node's lineages from now on."""
+    @property
+    def defects(self) -> list[BaseException]:
+        """What its task raised unforeseen."""
+        return self._tasks.defects
+
+    async def start(self, joined: asyncio.Event) -> None:
+        """Renew the records of this node's lineages from now on.
+
+        Once this node has `joined`, it tells of versions that were shared without that: it was
+        killed, or its disk was full.
+        """
         for lineage in await self._vault.recall(lambda tables: tables.lineages.every()):
             if lineage.seed is not None and lineage.head is not None:
                 await self._keep(lineage.number, lineage.keys)
+        self._tasks.start(self._tell_what_was_not(joined), name="tell of versions")
+
+    async def close(self) -> None:
+        """Tell of nothing more."""
+        await self._tasks.close()
+
+    async def _tell_what_was_not(self, joined: asyncio.Event) -> None:
+        await joined.wait()
+        for lineage in await self._vault.recall(lambda tables: tables.lineages.every()):
+            if lineage.seed is None or lineage.head is None:
+                continue
+            newest = self._lineages.heard.newest(lineage.keys.public_key)
+            origins = () if newest is None else body_of(newest).origins
+            if newest is not None and body_of(newest).version >= lineage.version:
+                continue
+            try:
+                await self._tell(
+                    lineage.number, lineage.keys, lineage.head, lineage.version, origins
+                )
+            except ModswarmError as error:
+                _log.warning("version %d of %s: %s", lineage.version, lineage.name, error)
 
     async def _keep(self, number: int, keys: LineageKeys) -> None:
         raw = await self._vault.recall(lambda tables: tables.lineages.record(number))
@@ -52,7 +94,7 @@ class OwnVersions:
 
     async def find_newest(self, lineage: Lineage) -> NewestVersion | None:
         """A FindNewest: what the DHT says, if it can be asked, or what was heard before."""
-        if lineage.seed is None or lineage.head is None:
+        if lineage.seed is None:
             return None
         keys = lineage.keys
         await self._keep(lineage.number, keys)
@@ -70,25 +112,42 @@ class OwnVersions:
         return NewestVersion(body.version, VersionKeys(body.mod_id, content_key))
 
     async def tell(self, shared: PublishedMod, origins: tuple[str, ...] = ()) -> Published | None:
-        """Sign and store the record of a version; None where the newest one names it already.
+        """Sign and store the record of a version; None where there is nothing to be told.
 
         Raises DiskError.
         """
-        keys = shared.keys
-        await self._keep(shared.lineage, keys)
-        newest = self._lineages.heard.newest(keys.public_key)
-        if newest is not None and _names(newest, shared.mod_id, origins):
-            return None
         assert shared.link.content_key is not None
-        wrapped = wrapped_content_key(shared.link.content_key, keys.reading_key, shared.mod_id)
-        _, published = await self._lineages.publisher.publish(
-            keys.public_key,
-            mod_id=shared.mod_id,
-            version=shared.version,
-            wrapped_key=wrapped,
-            origins=origins,
-        )
-        return published
+        keys = VersionKeys(shared.mod_id, shared.link.content_key)
+        return await self._tell(shared.lineage, shared.keys, keys, shared.version, origins)
+
+    async def _tell(
+        self,
+        number: int,
+        keys: LineageKeys,
+        named: VersionKeys,
+        version: int,
+        origins: tuple[str, ...],
+    ) -> Published | None:
+        """None where the newest record names it already, or a higher version.
+
+        Two versions may have been shared at once, and no record may follow that of the higher one.
+        """
+        async with self._telling.setdefault(number, asyncio.Lock()):
+            await self._keep(number, keys)
+            newest = self._lineages.heard.newest(keys.public_key)
+            if newest is not None:
+                body = body_of(newest)
+                is_named = body.mod_id == named.mod_id and body.origins == origins
+                if is_named or body.version > version:
+                    return None
+            _, published = await self._lineages.publisher.publish(
+                keys.public_key,
+                mod_id=named.mod_id,
+                version=version,
+                wrapped_key=wrapped_content_key(named.content_key, keys.reading_key, named.mod_id),
+                origins=origins,
+            )
+            return published
 
     # What a person asks -------------------------------------------------------------------
 
@@ -153,31 +212,30 @@ class OwnVersions:
         """
         given = parse_export(text)
         known = await self._vault.recall(lambda tables: tables.lineages.named(given.name))
-        if known is not None:
-            if known.seed == given.seed:
-                return self._view(known)
+        if known is not None and known.seed != given.seed:
             raise NameTaken(f"a mod {quoted(given.name)} was shared from this home already")
-        head = None
+        head, version = None, 0
         if given.newest is not None:
             body = body_of(given.newest)
-            head = VersionKeys(body.mod_id, body.content_key(given.keys.reading_key))
+            try:
+                head = VersionKeys(body.mod_id, body.content_key(given.keys.reading_key))
+            except BadContent:
+                raise BadInput("not an exported mod: its keys do not open its version") from None
+            version = body.version
 
         def add(tables: VaultTables) -> Lineage:
-            number = tables.lineages.add(given.name, given.secret)
+            number = known.number if known else tables.lineages.add(given.name, given.secret)
             tables.lineages.give_seed(number, given.seed)
-            if given.newest is not None and head is not None:
+            if given.newest is not None and head and (known is None or version > known.version):
                 tables.lineages.keep_record(number, given.newest.raw)
-                version = body_of(given.newest).version
-                tables.lineages.publish(number, None, version, head, None)
+                path = None if known is None else known.path
+                tables.lineages.publish(number, path, version, head, None)
             found = tables.lineages.named(given.name)
             assert found is not None
             return found
 
         lineage = await self._vault.record(add)
+        if given.newest is not None:
+            self._lineages.heard.hear(given.newest)
         await self._keep(lineage.number, lineage.keys)
         return self._view(lineage)
-
-
-def _names(record: Record, mod_id: bytes, origins: tuple[str, ...]) -> bool:
-    body = body_of(record)
-    return body.mod_id == mod_id and body.origins == origins

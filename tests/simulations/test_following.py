@@ -1,84 +1,15 @@
 """People follow a mod: their folders have each version soon after it is shared, or say why not."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from node.answers.follows import FollowStatus, FollowView
-from node.answers.mods import ShareResult
-from node.content.download.bounds import SizeBound
+from node.answers.follows import FollowStatus
 from protocol import limits
 from protocol.errors import BadInput, NotFound, TargetExists
-from simulations.internet.latency import UniformLatency
-from simulations.libraries.seams import virtual_libraries
-from simulations.residents.whole import WholeResident
-from simulations.residents.world import World, simulated_settings
 from tests.node.content.content_nodes import read_files, write_files
-
-LINKED_S, UNLINKED_S = 5.0, 300.0
-BOUND = SizeBound(10**12, agreed=True)
-
-
-class Town:
-    """A publisher with a folder, and others."""
-
-    def __init__(self, world: World, folder: Path) -> None:
-        self.world = world
-        self.source, self.target = folder / "hats", folder / "got" / "hats"
-        self.nodes = [one for one in world.residents if isinstance(one, WholeResident)]
-        self.publisher, self.follower = self.nodes[:2]
-
-    async def share(self, files: dict[str, bytes]) -> ShareResult:
-        write_files(self.source, files)
-        with self.publisher.host.running():
-            return await self.publisher.running_node.sharing.share(self.source)
-
-    async def follow(self, shared: ShareResult, **settings: object) -> FollowView:
-        with self.follower.host.running():
-            return await self.follower.running_node.following.follow(
-                shared.lineage,
-                self.target,
-                bound=BOUND,
-                **settings,  # type: ignore[arg-type]
-            )
-
-    @property
-    def view(self) -> FollowView:
-        (found,) = self.follower.running_node.following.views()
-        return found
-
-    async def until(self, files: dict[str, bytes], within_s: float) -> float:
-        """After how many seconds the target has these files."""
-        began = self.world.loop.time()
-        while not self.target.is_dir() or read_files(self.target) != files:
-            assert self.world.loop.time() - began < within_s, self.view
-            await asyncio.sleep(0.1)
-        return self.world.loop.time() - began
-
-
-@contextlib.asynccontextmanager
-async def town(
-    folder: Path, seed: int = 1, count: int = 3, k: int = limits.K
-) -> AsyncIterator[Town]:
-    world = World(
-        seed,
-        latency=UniformLatency(0.05),
-        settings=simulated_settings(k=k),
-        folder=folder / "homes",
-    )
-    with virtual_libraries(world.internet):
-        await world.populate(count, kind=WholeResident)
-        there = Town(world, folder)
-        try:
-            yield there
-        finally:
-            await world.close()
-
-
-ONE, TWO, THREE = ({"a": b"a", "b": bytes([number]) * 5000} for number in (1, 2, 3))
+from tests.simulations.following_town import LINKED_S, ONE, THREE, TWO, UNLINKED_S, town
 
 
 @pytest.mark.parametrize("seed", [1, 2])

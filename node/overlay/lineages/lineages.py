@@ -18,3 +18,9 @@ class Lineages:
         self.storing = LineageStoring(server, self.reader, self.heard, environment)
         self.publisher = LineagePublisher(server, self.reader, self.heard, environment)
         server.storage.watch(records.LINEAGE, self.heard.hear_stored)
+
+    def unfollow(self, lineage: bytes) -> None:
+        """It is followed no more; one that this node publishes itself is kept all the same."""
+        if not self.publisher.has(lineage):
+            self.heard.drop(lineage)
+            self.reader.forget(lineage)

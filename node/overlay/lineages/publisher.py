@@ -75,6 +75,10 @@ class LineagePublisher:
             self._own[lineage] = _Own(identity, save, early, newest)
         self._heard.keep(lineage, newest)
 
+    def has(self, lineage: bytes) -> bool:
+        """Whether this node has a lineage's key."""
+        return lineage in self._own
+
     def drop(self, lineage: bytes) -> None:
         """This node has the key no more. What is stored expires, unless others renew it."""
         self._own.pop(lineage, None)
