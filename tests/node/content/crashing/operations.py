@@ -18,6 +18,7 @@ from tests.node.content.content_nodes import (
     write_files,
 )
 from tests.node.content.crashing.export_kept import Export
+from tests.node.content.crashing.follow_kept import Follow
 from tests.node.content.crashing.home_kept import HomeKept
 from tests.node.content.crashing.life import Operation, Steps, check_vault, told
 from tests.node.content.crashing.mods import (
@@ -231,6 +232,7 @@ OPERATIONS: dict[str, Operation] = {
         Evict(),
         Scrub(),
         UpdateTarget(),
+        Follow(),
         Export(),
     )
 }

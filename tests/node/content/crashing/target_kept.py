@@ -70,10 +70,10 @@ class UpdateTarget:
             number = next(one for one, link in links.items() if link.mod_id == state.mod_id)
             assert number in _possible(acknowledged), "that version was not there, nor came"
             is_first = not told(acknowledged, "updated") and number == 1
-            _check_target(read_files(target), VERSIONS[number], untouched=is_first)
+            check_target(read_files(target), VERSIONS[number], untouched=is_first)
             for again in (3 - number, number):
                 await self._update(updater, await _opened(node, world, again), world)
-                _check_target(read_files(target), VERSIONS[again], untouched=False)
+                check_target(read_files(target), VERSIONS[again], untouched=False)
             assert [one for one in target.parent.iterdir() if one.suffix == ".update"] == []
             await updater.close()
         check_vault(world / "disk" / "vault")
@@ -87,9 +87,7 @@ def _possible(acknowledged: list[str]) -> set[int]:
     return possible
 
 
-def _check_target(
-    found: dict[str, bytes], version: Mapping[str, bytes], *, untouched: bool
-) -> None:
+def check_target(found: dict[str, bytes], version: Mapping[str, bytes], *, untouched: bool) -> None:
     """The version, and each of the person's files once: in its place, or beside it."""
     left = dict(found)
     for path, data in MINE.items():

@@ -24,7 +24,7 @@ from tests.node.content.crashing.worlds import room_for_worlds
 ROOT = Path(__file__).parents[4]
 POINTS = {"kill": 60, "cut": 20, "fill": 25}
 """Of each operation. After a cut of the power five disks are looked at, for a full one two."""
-KILLS = {"update": 100}
+KILLS = {"update": 100, "follow": 100}
 """Of operations on what a person has and the vault does not."""
 LEAST = 40
 """Of each way: an operation may have fewer points than are asked for."""
