@@ -17,7 +17,7 @@ _KEY_BYTES, _KEY_CHARS = 32, 52
 
 async def follow(service: Service, call: ApiCall, progress: ReportProgress) -> FollowView:
     """Fetch a mod's newest version into the folder `to`, and keep that current from now on."""
-    most = call.body.get("max_bytes", 0)
+    most = min(call.body.get("max_bytes", 0), limits.MOD_BYTES)  # no mod is larger
     if most < 0:
         raise BadRequest("max_bytes is negative")
     agreed = call.body.get("yes", False)

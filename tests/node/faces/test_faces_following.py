@@ -9,6 +9,7 @@ import click
 import pytest
 
 from node.faces.cli import exits
+from protocol import limits
 from tests.node.faces.commands import status_of
 from tests.node.faces.fake_following import LINEAGE
 from tests.node.faces.fake_node import FakeNode
@@ -30,6 +31,14 @@ def test_the_link_need_not_stand_on_the_command_line(
         monkeypatch.setattr(sys, "stdin", given)
         assert status_of(*verb, *words) == exits.OK
         assert node.asked[-1][:2] == (verb[0], LINEAGE)
+
+
+def test_a_bound_beyond_all_mods_is_that_of_all_mods(node: FakeNode) -> None:
+    """What the vault could not write down is no bound."""
+    words = ("--to", "hats", "--yes", str(LINEAGE), "--max-size")
+    for size in ("5TB", "99999999999TB"):
+        assert status_of("follow", *words, size) == exits.OK
+        assert node.asked[-1][4] == limits.MOD_BYTES
 
 
 def test_a_yes_tells_for_which_version(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:

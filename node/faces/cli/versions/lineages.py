@@ -62,8 +62,10 @@ def keep(name: str, count: int, home: Path, as_json: bool) -> None:
     if as_json:
         output.show_json(told)
         return
-    kept = f"the last {count} versions" if count else "all versions"
-    click.echo(f"{output.printable(name)}: {kept} are kept.")
+    kept = "all versions are kept"
+    if count:
+        kept = "the last version is kept" if count == 1 else f"the last {count} versions are kept"
+    click.echo(f"{output.printable(name)}: {kept}.")
 
 
 @lineage.command()
