@@ -22,7 +22,7 @@ from node.content.fetching import fetch_and_write
 from node.content.homes import HomeGuard
 from node.content.keeping.keeping import Keeping, KeepSettings
 from node.content.opened_mods import OpenedMod, OpenedMods
-from node.content.origins.origins import Origins
+from node.content.origins.origins import NamedOrigin, Origins
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.publish.own_lineages import OwnLineages
 from node.content.publish.publisher import Publisher
@@ -235,7 +235,7 @@ class Sharing:
 
     async def look(self, link: ModLink, progress: ReportProgress = ignore_progress) -> ModOffer:
         """What a link would bring; the vault keeps nothing of it. Raises as `get`."""
-        manifest, contents = await self.look_into(link, progress)
+        manifest, contents = await self.look_into(link, progress=progress)
         assert contents is not None
         return ModOffer(
             mod_id=link.mod_id,
@@ -249,20 +249,31 @@ class Sharing:
         )
 
     async def look_into(
-        self, link: ModLink, progress: ReportProgress = ignore_progress
+        self,
+        link: ModLink,
+        origins: Sequence[NamedOrigin] = (),
+        progress: ReportProgress = ignore_progress,
     ) -> OpenedMod:
         """A mod's manifest and contents, of which the vault keeps nothing. Raises as `get`."""
         _check_openable(link)
-        finding = self._finder.finding(link, progress)
+        finding = self._finder.finding(link, progress, origins=origins)
         patience = self._finder.patience(link.mod_id, finding.search, limits.GET_WAIT_S)
         return await self._downloader.look(link, finding, progress, patience)
 
-    async def fetch(self, link: ModLink, progress: ReportProgress, bound: SizeBound) -> OpenedMod:
+    async def fetch(
+        self,
+        link: ModLink,
+        progress: ReportProgress,
+        bound: SizeBound,
+        origins: Sequence[NamedOrigin] = (),
+    ) -> OpenedMod:
         """Bring all of a mod into the vault; raises as `get`."""
         _check_openable(link)
         try:
             with self.keeping.using(link.mod_id):
-                done = await self._download(link, progress, bound, limits.GET_WAIT_S, ANY_MOD)
+                done = await self._download(
+                    *(link, progress, bound, limits.GET_WAIT_S, ANY_MOD), origins=origins
+                )
         finally:
             await self._vault.fetched(link.mod_id)
         await self._announcer.announce()
@@ -276,15 +287,16 @@ class Sharing:
         wait_s: float,
         taker: ChunkTaker,
         weight: Callable[[], int] = alike,
+        origins: Sequence[NamedOrigin] = (),
     ) -> DownloadResult:
-        finding = self._finder.finding(link, progress)
+        finding = self._finder.finding(link, progress, origins=origins)
         return await self._downloader.download(
             *(link, finding, progress, bound),
             self._finder.patience(link.mod_id, finding.search, wait_s),
             taker,
             weight=weight,
             find_patch=lambda patch: self._finder.finding(
-                replace(patch, hints=link.hints), ignore_progress
+                replace(patch, hints=link.hints), ignore_progress, origins=origins
             ),
         )
 
@@ -299,12 +311,14 @@ class Sharing:
         wait_s: float = limits.GET_WAIT_S,
         weight: Callable[[], int] = alike,
         again: bool = False,
+        origins: Sequence[NamedOrigin] = (),
     ) -> GetResult:
         """Fetch a mod and write it as the folder `target`, or under its own name below `into`.
 
         A source that is lost midway, or another one, is waited for `wait_s`. Downloads share a
         download limit by their weights, which are asked at any time. `again`: the same mod in this
-        place is that of an earlier run, which was broken off. Raises NotFound,
+        place is that of an earlier run, which was broken off. `origins`: those that the mod's
+        lineage names. Raises NotFound,
         NoSources, Unreachable, TimedOut, BadLink, UnsafePath, TooLarge, TargetExists, DiskError,
         DownloadCancelled once the mod is removed.
         """
@@ -323,7 +337,9 @@ class Sharing:
 
             async def fetch() -> DownloadResult:
                 nonlocal transferred
-                done = await self._download(link, first.report, bound, wait_s, place, weight)
+                done = await self._download(
+                    *(link, first.report, bound, wait_s, place, weight, origins)
+                )
                 transferred = self._loop.time()
                 return done
 

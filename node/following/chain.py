@@ -1,20 +1,23 @@
 """From a lineage's record to its versions, each of which names the one before."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from node.content.opened_mods import OpenedMod
+from node.content.origins.origins import NamedBy, NamedOrigin
 from node.overlay.lineages.heard import HeardLineages
 from node.overlay.lineages.reader import LineageReader
 from protocol import limits
 from protocol.content.lineage.history import body_of, check_named
 from protocol.content.link import LineageLink, ModLink
 from protocol.content.manifests.contents import VersionKeys
-from protocol.errors import BadContent, BadLink, NetworkError, NotFound, WrongKey
+from protocol.content.origins.urls import origin_url
+from protocol.errors import BadContent, BadInput, BadLink, NetworkError, NotFound, WrongKey
 from protocol.records import Record
 
-Look = Callable[[ModLink], Awaitable[OpenedMod]]
-"""The manifest and the contents of a mod, from the vault or from peers; raises as `get`."""
+Look = Callable[[ModLink, Sequence[NamedOrigin]], Awaitable[OpenedMod]]
+"""The manifest and the contents of a mod, from the vault, from peers or from these origins; raises
+as `get`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Version:
 
     link: ModLink
     opened: OpenedMod = field(repr=False)
+    origins: tuple[NamedOrigin, ...] = ()
+    """Those that the lineage's link and record name."""
 
     @property
     def number(self) -> int:
@@ -82,13 +87,22 @@ class VersionChain:
         check_named(record, version.opened.manifest.lineage_key, version.number)
         return version
 
+    def origins(self, link: LineageLink) -> tuple[NamedOrigin, ...]:
+        """The origins that a lineage's link and its newest record name."""
+        newest = self._heard.newest(link.lineage_key)
+        named = [*link.origins, *(body_of(newest).origins if newest is not None else ())]
+        return tuple(
+            NamedOrigin(url, NamedBy.LINEAGE, link.lineage_key)
+            for url in dict.fromkeys(filter(None, map(_origin, named)))
+        )
+
     async def open_keys(self, link: LineageLink, keys: VersionKeys) -> Version:
         """A version by its keys; raises as `get`, WrongKey for a patch."""
-        found = ModLink(keys.mod_id, keys.content_key, link.hints, link.origins)
-        opened = await self._look(found)
+        found, origins = ModLink(keys.mod_id, keys.content_key, link.hints), self.origins(link)
+        opened = await self._look(found, origins)
         if opened.contents is None or opened.contents.patch_of is not None:
             raise WrongKey("a lineage record that names a patch")
-        return Version(found, opened)
+        return Version(found, opened, origins)
 
     async def before(self, link: LineageLink, version: Version) -> Version | None:
         """The version before one; None if it is the first. Raises as `get`, WrongKey."""
@@ -126,3 +140,11 @@ class VersionChain:
                 break
             versions.append(older)
         return versions
+
+
+def _origin(text: str) -> str:
+    """An origin as it is spelled; empty text for what a publisher wrote that is none."""
+    try:
+        return origin_url(text)
+    except BadInput:
+        return ""

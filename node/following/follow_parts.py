@@ -1,11 +1,12 @@
 """What all followers of a node work with, and what its vault keeps for them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from node.content.download.bounds import SizeBound
 from node.content.opened_mods import OpenedMod
+from node.content.origins.origins import NamedOrigin
 from node.content.progress import ReportProgress
 from node.content.targets.updater import TargetUpdater
 from node.content.vault.stored_follow import StoredFollow
@@ -21,10 +22,13 @@ from protocol.content.link import ModLink
 class Fetching(Protocol):
     """What a follower needs of the node's mods."""
 
-    async def look_into(self, link: ModLink) -> OpenedMod:
-        """The manifest and the contents of a mod, of which the vault keeps nothing."""
-
-    async def fetch(self, link: ModLink, progress: ReportProgress, bound: SizeBound) -> OpenedMod:
+    async def fetch(
+        self,
+        link: ModLink,
+        progress: ReportProgress,
+        bound: SizeBound,
+        origins: Sequence[NamedOrigin],
+    ) -> OpenedMod:
         """Bring all of a mod into the vault; raises as `get`."""
 
     async def remove(self, mod_id: bytes) -> bool:

@@ -76,7 +76,7 @@ class Follower:
     def link(self) -> LineageLink:
         """That of the lineage."""
         follow = self.follow
-        return LineageLink(follow.lineage_key, follow.reading_key, follow.hints)
+        return LineageLink(follow.lineage_key, follow.reading_key, follow.hints, follow.origins)
 
     def hurry(self) -> None:
         """There is something new about the lineage."""
@@ -273,7 +273,9 @@ class Follower:
         """Fetch a version and bring the target to it; raises as `get` and `update`."""
         contents = version.opened.contents
         assert contents is not None
-        opened = await self._parts.fetching.fetch(version.link, self._report, _UNAGREED)
+        opened = await self._parts.fetching.fetch(
+            version.link, self._report, _UNAGREED, version.origins
+        )
         # The record first: a node that is killed once the target is new must know of what.
         await self._put(record)
         changed = ChangedFiles.REFUSE if self.follow.refuses else ChangedFiles.KEEP

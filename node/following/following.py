@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -122,6 +123,7 @@ class Following:
                 *(link.lineage_key, link.reading_key, path, version.link.mod_id, version.number),
                 *(contents.name, contents.disk_bytes, refuses, max_bytes),
                 hints=link.hints,
+                origins=link.origins,
             )
             await self._vault.record(lambda tables: tables.follows.put(follow, record.raw))
             return self._begin(follow, record).view()
@@ -165,10 +167,14 @@ class Following:
         if state is None or not state.is_there or not await self._is_of(version, state.mod_id):
             # Again, as a node that was killed may have written it and not known so.
             got = await sharing.get(
-                version.link, target, progress=progress, bound=bound, again=True
+                *(version.link, target),
+                progress=progress,
+                bound=bound,
+                again=True,
+                origins=version.origins,
             )
             return Path(got.path)
-        opened = await sharing.fetch(version.link, progress, bound)
+        opened = await sharing.fetch(version.link, progress, bound, version.origins)
         return (await sharing.targets.update(opened, target, changed, progress)).path
 
     async def _is_of(self, version: Version, mod_id: bytes) -> bool:
@@ -248,7 +254,14 @@ class Following:
 
     async def resolve(self, link: LineageLink) -> ModLink:
         """The link of the version that a lineage's link means; raises as `VersionChain.find`."""
-        return (await self.chain.find(link)).link
+        version = await self.chain.find(link)
+        urls = tuple(one.url for one in version.origins)
+        return replace(version.link, origins=urls[: limits.ORIGINS_NAMED])
+
+    async def origins(self, link: LineageLink) -> tuple[str, ...]:
+        """The HTTP servers that a lineage's link and newest record name; raises NotFound."""
+        await self.chain.newest_record(link)
+        return tuple(one.url for one in self.chain.origins(link))
 
 
 def _recalled(raw: bytes | None) -> Record | None:

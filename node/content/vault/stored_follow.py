@@ -34,13 +34,15 @@ class StoredFollow:
     """Whether a person went back to an older version, which stays."""
     hints: tuple[str, ...] = ()
     """Peers to ask first, as links name them."""
+    origins: tuple[str, ...] = ()
+    """HTTP servers that the link named."""
 
     def packed(self) -> bytes:
         """What has no column of its own."""
         return codec.encode(
             [
                 *(1, self.version, self.name, self.disk_bytes, self.refuses, self.max_bytes),
-                *(self.allowed, self.is_held, list(self.hints)),
+                *(self.allowed, self.is_held, list(self.hints), list(self.origins)),
             ]
         )
 
@@ -50,13 +52,13 @@ class StoredFollow:
     ) -> "StoredFollow":
         """What `packed` made; raises Malformed."""
         value = codec.decode_canonical(state, max_bytes=_STATE_BYTES, max_items=_ITEMS)
-        form, version, name, disk_bytes, refuses, max_bytes, allowed, is_held, hints = codec.shape(
-            value, int, int, str, int, bool, int, bytes, bool, list
+        form, *settings, hints, origins = codec.shape(
+            value, int, int, str, int, bool, int, bytes, bool, list, list
         )
         if form != 1:
             raise Malformed(f"what is followed in the form {form}")
         codec.list_of(hints, str, max_items=limits.HINTS)
-        return cls(
-            *(lineage_key, reading_key, Path(target), mod_id, version, name),
-            *(disk_bytes, refuses, max_bytes, allowed, is_held, tuple(hints)),
-        )
+        codec.list_of(origins, str, max_items=limits.ORIGINS_NAMED)
+        place = Path(target)
+        settings += [tuple(hints), tuple(origins)]
+        return cls(lineage_key, reading_key, place, mod_id, *settings)

@@ -201,7 +201,11 @@ ORIGINS = _request(
         "agreed": {
             "type": "boolean",
             "description": "Whether the origins of the link may be asked for its mod; remembered.",
-        }
+        },
+        "follow": {
+            "type": "boolean",
+            "description": "Of a lineage's link: for all versions, as `follow` asks for them.",
+        },
     },
 )
 

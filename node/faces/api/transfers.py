@@ -11,6 +11,8 @@ from node.content.queue.entry import DownloadRequest
 from node.faces.api.errors import BadRequest
 from node.faces.api.handlers import ApiCall, Service, absolute_path, given_mod_id, meant
 from protocol import limits as bounds
+from protocol.content.link import LineageLink
+from protocol.texts.links import any_link_in
 
 _NUMBER_CHARS = 9
 
@@ -28,12 +30,19 @@ async def limit(service: Service, call: ApiCall) -> LimitsView:
 
 
 async def origins(service: Service, call: ApiCall) -> OriginsView:
-    """The origins of a link, and whether they may be asked; with `agreed` a person says so."""
-    link = await meant(service, call.body["link"])
-    consent = service.node.sharing.origins.consent
-    if "agreed" in call.body and link.origins:
-        consent.remember(link.mod_id, link.origins, agreed=call.body["agreed"])
-    return OriginsView(link.origins, consent.answer(link.mod_id, link.origins))
+    """The origins of a link, and whether they may be asked; with `agreed` a person says so.
+
+    With `follow` that is for all versions of the mod, and else for the one that the link means.
+    """
+    link, consent = any_link_in(call.body["link"]), service.node.sharing.origins.consent
+    if isinstance(link, LineageLink) and call.body.get("follow", False):
+        subject, urls = link.lineage_key, await service.node.following.origins(link)
+    else:
+        version = await meant(service, call.body["link"])
+        subject, urls = version.mod_id, version.origins
+    if "agreed" in call.body and urls:
+        consent.remember(subject, urls, agreed=call.body["agreed"])
+    return OriginsView(urls, consent.answer(subject, urls))
 
 
 async def export(service: Service, call: ApiCall, progress: ReportProgress) -> ExportResult:

@@ -46,6 +46,7 @@ class FakeFollowing:
         self._answer = answer
         self.followed: list[FollowView] = [FOLLOW]
         self.expired = self.forked = False
+        self.named: tuple[str, ...] = ()
 
     async def follow(
         self,
@@ -86,6 +87,10 @@ class FakeFollowing:
         self._answer("versions", link)
         one = VersionView(3, VERSION.mod_id, VERSION, "hats", 2, 10, here=True)
         return VersionList(link, (one,), self.expired, self.forked)
+
+    async def origins(self, link: LineageLink) -> tuple[str, ...]:
+        self._answer("origins", link)
+        return self.named
 
     async def resolve(self, link: LineageLink) -> ModLink:
         self._answer("resolve", link)

@@ -9,6 +9,7 @@ from node.content.origins.consent import OriginConsent
 from node.faces.cli import exits
 from protocol.content.link import parse
 from tests.node.faces.commands import status_of, told_by
+from tests.node.faces.fake_following import LINEAGE
 from tests.node.faces.fake_node import LINK, MOD_ID, FakeNode
 
 ORIGIN, OTHER = "https://mods.example/files", "http://other.example"
@@ -102,3 +103,25 @@ def test_a_damaged_memory_asks_again(tmp_path: Path) -> None:
     consent.remember(bytes(32), (ORIGIN,), agreed=True)
     assert OriginConsent(path).agreed(bytes(32), ORIGIN)
     assert path.stat().st_mode & 0o77 == 0
+
+
+def test_follow_asks_for_all_versions_of_a_mod(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also for what only the mod's record names, and each new origin anew."""
+    key = LINEAGE.lineage_key
+    line = ("follow", str(LINEAGE), "--to", "hats")
+    assert status_of(*line) == exits.OK
+    assert "HTTP" not in capsys.readouterr().err
+    node.following.named = (ORIGIN,)
+    assert status_of(*line) == exits.OK
+    assert "--origins yes" in capsys.readouterr().err
+    assert not node.sharing.origins.consent.agreed(key, ORIGIN)
+    assert status_of(*line, "--origins", "yes") == exits.OK
+    consent = OriginConsent(node.home.path / "origins.json")
+    assert consent.agreed(key, ORIGIN)
+    assert not consent.agreed(key, OTHER)
+    capsys.readouterr()
+    node.following.named = (ORIGIN, OTHER)
+    assert status_of(*line) == exits.OK
+    assert "--origins yes" in capsys.readouterr().err

@@ -4,27 +4,31 @@ import click
 
 from node.faces.cli.client import ControlClient
 from node.faces.cli.output import printable
-from protocol.content.link import AnyLink
+from protocol.content.link import AnyLink, ModLink
 
 
-def settle_origins(client: ControlClient, link: AnyLink, given: str | None, *, asks: bool) -> None:
+def settle_origins(
+    client: ControlClient, link: AnyLink, given: str | None, *, asks: bool, follow: bool = False
+) -> None:
     """Let the node know what a person says of a link's origins: `given`, "yes" or "no", or asked
-    now if that was not answered before. Without an answer they are not asked.
+    now if that was not answered before. Without an answer they are not asked. `follow`: for all
+    versions of the mod.
     """
-    if not link.origins:
+    if isinstance(link, ModLink) and not link.origins:
         return
-    body = {"link": str(link)}
+    body = {"link": str(link)} | ({"follow": True} if follow else {})
     if given is not None:
         client.post("/v1/origins", body | {"agreed": given == "yes"})
         return
-    if client.post("/v1/origins", body)["agreed"] is not None:
+    told = client.post("/v1/origins", body)
+    if not told["origins"] or told["agreed"] is not None:
         return
     if not asks:
-        told = "The HTTP servers that the link names are not asked; --origins yes does that."
-        click.echo(told, err=True)
+        unasked = "The HTTP servers that the link names are not asked; --origins yes does that."
+        click.echo(unasked, err=True)
         return
     click.echo("The link names HTTP servers that may have the mod, beside peers:", err=True)
-    for origin in link.origins:
+    for origin in told["origins"]:
         click.echo(f"    {printable(origin)}", err=True)
     click.echo(
         "They would learn the address of this computer, and that it fetches this mod.", err=True

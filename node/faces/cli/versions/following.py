@@ -13,6 +13,7 @@ from node.faces.cli.terminal.amounts import Size
 from node.faces.cli.terminal.questions import at_a_terminal, wants
 from node.faces.cli.terminal.typos import did_you_mean
 from node.faces.cli.terminal.words import PathWord, Word
+from node.faces.cli.transfers.origins import settle_origins
 from protocol.content.link import LineageLink
 from protocol.errors import BadInput, NotFound
 from protocol.identity import base32_text
@@ -48,6 +49,11 @@ _FOLLOWED = Word("the name, the folder or the link of a mod that is followed")
     help="Ask before a version that takes more of the disk than this, such as 5GB.",
 )
 @click.option("--yes", is_flag=True, help="Fetch the first version unasked, whatever its size.")
+@click.option(
+    "--origins",
+    type=click.Choice(("yes", "no")),
+    help="Whether the HTTP servers that the link and its mod name may be asked.",
+)
 @click.option("--accept", is_flag=True, help="Say yes to a version that waits for it.")
 @click.option("--back", is_flag=True, help="Go back to the version before, and stay there.")
 @click.option("--resume", is_flag=True, help="Go on with the newest version after --back.")
@@ -59,6 +65,7 @@ def follow(
     refuse_changed: bool,
     max_size: int | None,
     yes: bool,
+    origins: str | None,
     accept: bool,
     back: bool,
     resume: bool,
@@ -90,10 +97,12 @@ def follow(
     if to is None:
         raise BadInput("name the folder to keep current with --to DIR")
     text = str(_lineage_link(given.link_text(link, link_file)))
+    asks = not (yes or as_json) and at_a_terminal()
+    settle_origins(client, _lineage_link(text), origins, asks=asks, follow=True)
     body: dict[str, Any] = {"link": text, "to": str(absolute_path(to))}
     body |= {"refuse_changed": True} if refuse_changed else {}
     body |= {} if max_size is None else {"max_bytes": max_size}
-    if not (yes or as_json) and at_a_terminal():
+    if asks:
         _ask(client, text)
         yes = True
     with bars.bar(quiet=as_json) as bar:
@@ -225,6 +234,8 @@ def versions(link: str | None, link_file: Path | None, home: Path, as_json: bool
     key. `modswarm get LINK@3` fetches version 3.
     """
     text = str(_lineage_link(given.link_text(link, link_file)))
+    asks = not (yes or as_json) and at_a_terminal()
+    settle_origins(client, _lineage_link(text), origins, asks=asks, follow=True)
     client = ControlClient(home)
     with bars.bar(quiet=as_json) as bar:
         told = bars.follow(client.stream("/v1/versions", {"link": text}), bar)
