@@ -172,3 +172,58 @@ async def test_a_version_that_no_peer_had_is_asked_for_again_soon(tmp_path: Path
         assert (there.view.status, there.view.newest) == (FollowStatus.WAITING, 2)
         await there.publisher.start()
         await there.until(TWO, 60.0)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_mod_that_two_machines_go_on_with_is_forked_and_all_are_told(
+    tmp_path: Path, seed: int
+) -> None:
+    """And all who follow it go on with the same version."""
+    async with town(tmp_path, seed, count=4) as there:
+        first = await there.share(ONE)
+        await there.follow(first)
+        other = there.nodes[2]
+        source = write_files(tmp_path / "elsewhere" / "hats", TWO)
+        with there.publisher.host.running():
+            exported = await there.publisher.running_node.sharing.versions.export("hats")
+        with other.host.running():
+            taken = await other.running_node.sharing.versions.take_over(exported.lineage)
+            assert (taken.lineage, taken.version) == (first.lineage.lineage_key, 1)
+        write_files(there.source, THREE)
+
+        async def share(node: WholeResident, folder: Path) -> ShareResult:
+            with node.host.running():
+                return await node.running_node.sharing.share(folder, "hats", continues=True)
+
+        shared = await asyncio.gather(share(there.publisher, there.source), share(other, source))
+        assert [one.version for one in shared] == [2, 2]
+        await asyncio.sleep(120)
+        for node in (there.publisher, other):
+            (view,) = await node.running_node.sharing.versions.views()
+            assert view.forked
+        assert there.view.forked
+        assert there.view.status is FollowStatus.CURRENT
+        assert read_files(there.target) in (TWO, THREE)
+        write_files(source, {"b": b"after the fork"})
+        later = await share(other, source)
+        assert later.version == 3
+        await there.until(ONE | {"b": b"after the fork"}, LINKED_S + 5)
+
+
+async def test_a_machine_that_takes_a_mod_over_goes_on_after_the_newest_version(
+    tmp_path: Path,
+) -> None:
+    async with town(tmp_path, count=4) as there:
+        first = await there.share(ONE)
+        await there.follow(first)
+        with there.publisher.host.running():
+            exported = await there.publisher.running_node.sharing.versions.export("hats")
+        await there.share(TWO)  # after the export
+        other = there.nodes[2]
+        source = write_files(tmp_path / "elsewhere" / "hats", THREE)
+        with other.host.running():
+            await other.running_node.sharing.versions.take_over(exported.lineage)
+            shared = await other.running_node.sharing.share(source, "hats", continues=True)
+        assert shared.version == 3
+        await there.until(THREE, LINKED_S)
+        assert not there.view.forked

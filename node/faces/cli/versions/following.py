@@ -234,8 +234,6 @@ def versions(link: str | None, link_file: Path | None, home: Path, as_json: bool
     key. `modswarm get LINK@3` fetches version 3.
     """
     text = str(_lineage_link(given.link_text(link, link_file)))
-    asks = not (yes or as_json) and at_a_terminal()
-    settle_origins(client, _lineage_link(text), origins, asks=asks, follow=True)
     client = ControlClient(home)
     with bars.bar(quiet=as_json) as bar:
         told = bars.follow(client.stream("/v1/versions", {"link": text}), bar)
