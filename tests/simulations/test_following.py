@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from node.answers.follows import FollowStatus
+from node.answers.mods import ShareResult
 from protocol import limits
 from protocol.errors import BadInput, NotFound, TargetExists
+from simulations.residents.whole import WholeResident
 from tests.node.content.content_nodes import read_files, write_files
 from tests.simulations.following_town import LINKED_S, ONE, THREE, TWO, UNLINKED_S, town
 

@@ -37,7 +37,9 @@ class World:
         self.heard = HeardLineages()
         self.name(count, count, origins)
         reader = SimpleNamespace(read=self.read)
-        self.chain = VersionChain(cast("LineageReader", reader), self.heard, self.look)
+        self.chain = VersionChain(
+            cast("LineageReader", reader), self.heard, self.look, self.check_joined
+        )
         self.is_reached = True
 
     def name(self, version: int, called: int, origins: tuple[str, ...] = ()) -> None:
@@ -51,6 +53,9 @@ class World:
             origins=origins,
             now=1.0,
         )
+
+    async def check_joined(self) -> None:
+        """It is joined."""
 
     async def read(self, _: bytes) -> None:
         if not self.is_reached:
