@@ -235,8 +235,8 @@ def choose(text: str, mods: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _told_apart(mod: dict[str, Any]) -> str:
-    version = f"version {mod['version']}" if mod["version"] else output.moment(mod["added"])
-    return f"{mod['mod_id'][:12]} of {version}"
+    version = f" (version {mod['version']})" if mod["version"] else ""
+    return f"{mod['mod_id'][:12]} of {output.moment(mod['added'])}{version}"
 
 
 def _ask_whether_meant(mod: dict[str, Any]) -> None:

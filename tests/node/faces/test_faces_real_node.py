@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,7 +58,7 @@ class Checked:
     ) -> Any:
         route = next(one for one in ROUTES if (one.method, one.path) == (method, path))
         self.asked.add((method, path))
-        url = self._base + path.replace("{mod_id}", item).replace("{id}", item) + query
+        url = self._base + re.sub("{[a-z_]+}", item, path) + query
         async with self._session.request(method, url, json=body, headers=self._headers) as answer:
             lines = [json.loads(one) for one in (await answer.text()).splitlines()]
             assert answer.status == 200, lines
@@ -150,5 +151,45 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         assert (rests["state"], rests["mod_id"]) == ("paused", base32_text(LINK.mod_id))
         await b.ask("DELETE", "/v1/downloads/{id}", item=item)
         assert (await b.ask("GET", "/v1/downloads"))["downloads"] == []
+        await _versions(a, b, source, shared, str(tmp_path / "followed"))
         await b.ask("POST", "/v1/stop", {})
         assert a.asked | b.asked == {(one.method, one.path) for one in ROUTES}
+
+
+async def _until(node: Checked, field: str, value: object) -> None:
+    """Return once what is followed stands so."""
+    for _ in range(20_000):
+        (one,) = (await node.ask("GET", "/v1/follows"))["follows"]
+        if one[field] == value:
+            return
+    raise TimeoutError(f"{field} is {one[field]}")
+
+
+async def _versions(a: Checked, b: Checked, source: Path, shared: Any, target: str) -> None:
+    """A mod that `a` shares is followed by `b`, and its keys go to `b` at the end."""
+    link = {"link": shared["lineage"]}
+    followed = await b.ask("POST", "/v1/follows", link | {"to": target, "max_bytes": 30_000})
+    item = followed["lineage"]
+    assert (followed["version"], followed["path"]) == (1, target)
+    (source / "red.txt").write_text("blue" * 10_000)
+    again = await a.ask("POST", "/v1/mods", {"path": str(source)})
+    assert (again["version"], again["lineage"]) == (2, shared["lineage"])
+    await _until(b, "status", "asks")
+    await b.ask("POST", "/v1/follows/{lineage}/agree", {}, item=item)
+    await _until(b, "version", 2)
+    assert (Path(target) / "red.txt").read_text() == "blue" * 10_000
+    listed = await b.ask("POST", "/v1/versions", link)
+    assert [one["version"] for one in listed["versions"]] == [2, 1]
+    back = await b.ask("POST", "/v1/follows/{lineage}/back", {}, item=item)
+    assert (back["written"], back["follow"]["version"], back["follow"]["status"]) == (1, 1, "held")
+    await b.ask("POST", "/v1/follows/{lineage}/resume", {}, item=item)
+    await b.ask("DELETE", "/v1/follows/{lineage}", item=item)
+    assert (await b.ask("GET", "/v1/follows"))["follows"] == []
+    (own,) = (await a.ask("GET", "/v1/lineages"))["lineages"]
+    assert (own["name"], own["version"], own["kept"]) == ("hats", 2, 0)
+    kept = await a.ask("POST", "/v1/lineages/kept", {"name": "hats", "versions": 1})
+    assert kept["kept"] == 1
+    assert len((await a.ask("GET", "/v1/mods"))["mods"]) == 1
+    exported = await a.ask("POST", "/v1/lineages/export", {"name": "hats"})
+    taken = await b.ask("POST", "/v1/lineages", {"lineage": exported["lineage"]})
+    assert (taken["lineage"], taken["version"]) == (item, 2)

@@ -233,7 +233,7 @@ def test_a_killed_node_goes_on_with_its_queue_as_it_was_told(
 
 
 _MOD_BYTES = 4_000_000
-_MANIFEST_BYTES = 10_000
+_MANIFEST_BYTES = 30_000
 """At most."""
 
 

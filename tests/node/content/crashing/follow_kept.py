@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ from node.content.assemble.place import TargetPlace
 from node.content.download.bounds import SizeBound
 from node.content.download.downloader import ANY_MOD, ChunkTaker
 from node.content.opened_mods import OpenedMod
+from node.content.origins.origins import NamedOrigin
 from node.content.progress import ReportProgress
 from node.content.room import RoomBook
 from node.content.targets.updater import TargetUpdater
@@ -52,7 +53,7 @@ class Mods:
         self._giver = giver
         self.targets = TargetUpdater(node.vault, node.claims, RoomBook())
 
-    async def look_into(self, link: ModLink) -> OpenedMod:
+    async def look_into(self, link: ModLink, _: Sequence[NamedOrigin] = ()) -> OpenedMod:
         """What the giver has of it."""
         data = await self._giver.vault.get(link.mod_id)
         assert data is not None
@@ -63,6 +64,7 @@ class Mods:
         link: ModLink,
         progress: ReportProgress,
         bound: SizeBound,
+        _: Sequence[NamedOrigin] = (),
         taker: ChunkTaker = ANY_MOD,
     ) -> OpenedMod:
         """Over a new link."""
@@ -87,6 +89,7 @@ class Mods:
         progress: ReportProgress,
         bound: SizeBound,
         again: bool,
+        origins: Sequence[NamedOrigin],
     ) -> SimpleNamespace:
         """Fetch it and write it, as `Sharing.get` does."""
         async with contextlib.AsyncExitStack() as claims:
@@ -94,7 +97,7 @@ class Mods:
                 *(self._node.assembler, RoomBook(), claims, target, target), again=again
             )
             await place.prepare()
-            await self.fetch(link, progress, bound, place)
+            await self.fetch(link, progress, bound, taker=place)
             written = await place.write(progress)
             await self.targets.wrote(written.path, link.mod_id, written.tree)
         return SimpleNamespace(path=str(written.path))
