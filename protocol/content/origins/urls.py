@@ -87,7 +87,7 @@ def _name(host: str, shown: str) -> str:
         ascii_host = host.lower() if host.isascii() else idna.encode(host, uts46=True).decode()
     except (idna.IDNAError, UnicodeError):
         raise BadInput(f"not the name of a server: {shown}") from None
-    if not _HOST.fullmatch(ascii_host):
+    if not _HOST.fullmatch(ascii_host) or _LITERAL.fullmatch(ascii_host):
         raise BadInput(f"not the name of a server: {shown}")
     return ascii_host
 

@@ -49,7 +49,13 @@ def test_what_is_no_origin_is_refused(text: str) -> None:
 
 @given(st.text(max_size=250))
 def test_any_text_is_an_origin_or_a_bad_input(text: str) -> None:
-    for candidate in (text, f"https://{text}", f"http://a.example/{text}"):
+    for candidate in (
+        text,
+        f"https://{text}",
+        f"http://a.example/{text}",
+        "https://\u00b2",
+        "http://2.",
+    ):
         try:
             found = origin_url(candidate)
         except BadInput:
