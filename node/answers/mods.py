@@ -155,7 +155,7 @@ class OriginsView:
 
     origins: tuple[str, ...]
     agreed: bool | None
-    """Null: nobody has said so far, and they are not asked."""
+    """Null: no person has said so far, and they are not asked."""
 
 
 @dataclass(frozen=True, slots=True)

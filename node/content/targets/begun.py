@@ -1,6 +1,6 @@
 """An update that has begun, and is carried out or taken back: at once, or after a process died.
 
-The vault says which way it goes. A plan that is not the one that the vault knows is nobody's.
+The vault says which way it goes. A plan that is not the one that the vault knows is passed over.
 """
 
 import asyncio

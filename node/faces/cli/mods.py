@@ -34,12 +34,7 @@ _TOLD = 20
 
 @click.command()
 @click.argument("link", required=False, type=Word("a link, which starts with modswarm:"))
-@click.option(
-    "--link-file",
-    type=PathWord("a file that holds a link", dir_okay=False),
-    metavar="FILE",
-    help="Read the link from this file.",
-)
+@given.link_file
 @click.option(
     "--to",
     type=PathWord("the folder to write"),

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from node.faces.cli.terminal.hidden import ask_hidden
+from node.faces.cli.terminal.words import PathWord
 from node.machine.refusals import refused
 from protocol import limits
 from protocol.errors import BadInput, BadLink
@@ -22,6 +23,15 @@ _READ_BYTES = 4 * limits.PASTED_CHARS + 1
 """More than a pasted text has, so that a longer one is told as too long and not cut."""
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 """What `>` of Windows PowerShell writes begins so."""
+
+
+link_file = click.option(
+    "--link-file",
+    type=PathWord("a file that holds a link", dir_okay=False),
+    metavar="FILE",
+    help="Read the link from this file.",
+)
+"""The option whose value is `file` of `link_text`."""
 
 
 def link_text(argument: str | None, file: Path | None) -> str:

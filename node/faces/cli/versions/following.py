@@ -25,12 +25,7 @@ _FOLLOWED = Word("the name, the folder or the link of a mod that is followed")
 
 @click.command()
 @click.argument("link", required=False, type=Word("the link of a mod, or what is followed"))
-@click.option(
-    "--link-file",
-    type=PathWord("a file that holds a link", dir_okay=False),
-    metavar="FILE",
-    help="Read the link from this file.",
-)
+@given.link_file
 @click.option(
     "--to",
     type=PathWord("the folder to keep current"),
@@ -220,12 +215,7 @@ def unfollow(mod: str, home: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("link", required=False, type=Word("the link of a mod through all its versions"))
-@click.option(
-    "--link-file",
-    type=PathWord("a file that holds a link", dir_okay=False),
-    metavar="FILE",
-    help="Read the link from this file.",
-)
+@given.link_file
 @options.asking
 def versions(link: str | None, link_file: Path | None, home: Path, as_json: bool) -> None:
     """List the newest versions of the mod of LINK; `-` reads it from standard input.
