@@ -73,13 +73,15 @@ def test_delta_and_first_byte() -> None:
     update, anew = {"bytes_fetched": 10, "seconds": 1.0}, {"bytes_fetched": 200, "seconds": 4.0}
     cases = {"3 % of a texture": {"fetched_over_goal": 0.7}}
     delta = {"update": update, "fetched anew": anew, "cases": cases}
-    told = summary({"first_byte": first, "delta": delta})
+    noticed = {"link open": {"heard_s": 0.2}, "no link": {"heard_p99_s": 144.0}}
+    told = summary({"first_byte": first, "delta": delta, "noticed": noticed})
     assert told["first_byte_ms"] == {"without a link": 250.0, "with a link": None}
     assert told["delta"] == {
         "bytes_fetched": 0.05,
         "seconds": 0.25,
         "fetched_over_goal": dict.fromkeys((*CASES, PLACES)) | {"3 % of a texture": 0.7},
         "patch_over_missing": dict.fromkeys(("numpy", "matplotlib", "assets")),
+        "noticed_s": {"link open": 0.2, "no link": 144.0},
     }
 
 

@@ -2,11 +2,13 @@
 
 A poll costs three requests where a lookup costs some thirty. The contacts that it asks are drawn
 each time from those that held the record when it was looked up, so no three of them can keep back
-a newer one for long; where they do not answer alike, a lookup decides.
+a newer one for long; where they do not answer alike, a lookup decides. They also name the contacts
+that are nearest by now: those that no longer are get no newer record, so they are asked no more,
+and a lookup is made where half of them are gone.
 """
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from node.environment import Environment
 from node.overlay.lineages.heard import HeardLineages
@@ -42,10 +44,22 @@ class LineageReading:
 
 @dataclass(slots=True)
 class _Known:
-    """The contacts that a poll may ask, and when a lookup is due."""
+    """The contacts that a poll may ask, how many they were, and when a lookup is due."""
 
-    contacts: list[Contact] = field(default_factory=list)
-    look_up_at: float = 0.0
+    contacts: list[Contact]
+    count: int
+    look_up_at: float
+
+    def keep_nearest(self, named: list[Contact], target: int) -> None:
+        """Forget those that are not among the nearest any more, by the contacts that were named."""
+        numbers = {one.number for one in (*self.contacts, *named)}
+        nearest = set(sorted(numbers, key=lambda number: number ^ target)[: self.count])
+        self.contacts = [one for one in self.contacts if one.number in nearest]
+
+    @property
+    def has_most(self) -> bool:
+        """Whether most of them are still there, so that no lookup is needed."""
+        return 2 * len(self.contacts) > self.count
 
 
 class LineageReader:
@@ -91,12 +105,15 @@ class LineageReader:
         known = self._known.get(lineage)
         if known is None or self._now() >= known.look_up_at:
             return await self.read(lineage)
+        key = lineage_key(lineage)
         asked = sample(self._rng, known.contacts, limits.LINEAGE_POLLED)
-        reading = await self._server.read_at(asked, lineage_key(lineage), LINEAGE)
+        reading = await self._server.read_at(asked, key, LINEAGE)
         silent = [one for one in asked if one not in reading.answered]
         known.contacts = [one for one in known.contacts if one not in silent]
+        known.keep_nearest(reading.named, int.from_bytes(key))
         answered = len(reading.answered)
-        if answered < limits.LINEAGE_POLL_ANSWERS or not _is_agreed(reading):
+        is_enough = answered >= limits.LINEAGE_POLL_ANSWERS and known.has_most
+        if not is_enough or not _is_agreed(reading):
             return await self.read(lineage)
         return self._take(lineage, reading)
 
@@ -117,7 +134,8 @@ class LineageReader:
     def _remember(self, lineage: bytes, contacts: list[Contact]) -> None:
         self._known.pop(lineage, None)
         jitter = 0.75 + 0.5 * self._rng.random()
-        self._known[lineage] = _Known(contacts, self._now() + jitter * limits.LINEAGE_READ_S)
+        look_up_at = self._now() + jitter * limits.LINEAGE_READ_S
+        self._known[lineage] = _Known(contacts, len(contacts), look_up_at)
         if len(self._known) > limits.HEARD_LINEAGES:
             del self._known[next(iter(self._known))]
 

@@ -16,7 +16,7 @@ from node.environment import Environment
 from node.overlay.lookup.sybil_region import SybilRegions
 from node.overlay.reachability.own_clock import OwnClock
 from node.overlay.rpc.protocol import OverlayProtocol
-from node.overlay.table.tables import NO_FAMILY, V4, V6
+from node.overlay.table.tables import NO_FAMILY
 from protocol import limits, records
 from protocol.causes.cause import Cause
 from protocol.errors import (
@@ -53,15 +53,16 @@ class FoundRecord:
 class Reading:
     """What a read found: the newest valid record of each publisher, by its public key.
 
-    `registrars` have proved that the peer whose id is the key is registered with them. `hops` is
-    the distance of the first record, in contacts asked one after another. `told` says in how many
-    contacts' first pages a publisher was. `more` has the contacts that say to hold more records
-    than they sent: how many they sent, and how many they hold. `found` are all valid records by
-    their bytes, also those that a newer one has overtaken; `own_sent` is how many this node's own
-    store has given. `untimely` has the networks (see `voice_of`) that keep as valid what is not so
-    by our clock, and `nearest` those of the nearest contacts; `from_future` counts what each
-    contact sent that is in the future. `is_clock_off`: whether contacts find our clock off, and it
-    is not corrected.
+    `registrars` have proved that the peer whose id is the key is registered with them. `hops`
+    is the distance of the first record, in contacts asked one after another. `told` says in how
+    many contacts' first pages a publisher was. `named` are contacts nearest to the key that
+    those asked by `read_at` name, not verified. `more` has the contacts that say to hold more
+    records than they sent: how many they sent, and how many they hold. `found` are all valid
+    records by their bytes, also those that a newer one has overtaken; `own_sent` is how many
+    this node's own store has given. `untimely` has the networks (see `voice_of`) that keep as
+    valid what is not so by our clock, and `nearest` those of the nearest contacts;
+    `from_future` counts what each contact sent that is in the future. `is_clock_off`: whether
+    contacts find our clock off, and it is not corrected.
     """
 
     records: dict[bytes, Record] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Reading:
     registrars: list[Contact] = field(default_factory=list)
     holders: list[Contact] = field(default_factory=list)
     closest: list[Contact] = field(default_factory=list)
+    named: list[Contact] = field(default_factory=list)
     more: dict[Contact, tuple[int, int]] = field(default_factory=dict)
     hops: int = 0
     requests: int = 0
@@ -148,10 +150,10 @@ class Reader:
         return reading
 
     async def read_at(self, contacts: Sequence[Contact], key: bytes, kind: int) -> Reading:
-        """Read from these contacts alone, which are asked for no others; a look costs little."""
+        """Read from these contacts alone, and note which others they name."""
         reading = Reading()
         self._take_own(reading, key, kind)
-        await self._ask_each(contacts, reading, key, kind, _never, NO_FAMILY)
+        await self._ask_each(contacts, reading, key, kind, _never)
         return reading
 
     async def _read_nearest(
@@ -196,14 +198,14 @@ class Reader:
         key: bytes,
         kind: int,
         enough: Enough,
-        families: int = V4 | V6,
     ) -> None:
         async def ask(contact: Contact) -> None:
             try:
-                found = await self._protocol.call_find_value(contact, key, kind, 0, families)
+                found = await self._protocol.call_find_value(contact, key, kind)
             except ModswarmError as error:
                 _log.debug("nothing read from %r: %s", contact, error)
                 return
+            reading.named += found.contacts
             self._hear(reading, key, contact, found)
             enough(reading)
 
@@ -219,7 +221,7 @@ class Reader:
         async def turn(contact: Contact) -> None:
             sent, total = reading.more.pop(contact)
             try:
-                found = await self._protocol.call_find_value(contact, key, kind, sent)
+                found = await self._protocol.call_find_value(contact, key, kind, sent, NO_FAMILY)
             except ModswarmError as error:
                 _log.debug("no further page from %r: %s", contact, error)
                 return

@@ -22,6 +22,7 @@ from scripts.benchmarks.content.origins import origin
 from scripts.benchmarks.content.patching.figures import PLACES, patched
 from scripts.benchmarks.content.rivals import torrents, web
 from scripts.benchmarks.content.rows import Row, Setting
+from scripts.benchmarks.content.versions.noticed import noticed
 from scripts.benchmarks.content.versions.updates import CASES
 
 _MEGA = 1_000_000
@@ -52,6 +53,7 @@ ROWS: dict[str, tuple[Row, Callable[[], str | None]]] = {
     "many_files": (rows.many_files, _NOWHERE),
     "delta": (delta, places.why_no_line),
     "patches": (patched, _NOWHERE),
+    "noticed": (noticed, _NOWHERE),
     "origin": (origin, _why_no_origin),
 }
 """Each row, and what says why it cannot be measured here."""
@@ -123,6 +125,10 @@ def summary(told: dict[str, Any]) -> dict[str, Any]:
             },
             "patch_over_missing": {
                 name: at(told, "patches", name, "patch_over_missing") for name in packages
+            },
+            "noticed_s": {
+                "link open": at(told, "noticed", "link open", "heard_s"),
+                "no link": at(told, "noticed", "no link", "heard_p99_s"),
             },
         },
     }

@@ -79,14 +79,24 @@ class Node:
         )
         return told
 
-    def share(self, source: Path) -> str:
-        """Share a folder; its link."""
+    def share(self, source: Path, kind: str = "link") -> str:
+        """Share a folder; the link of this version, or that of the `lineage`."""
 
         def share() -> str:
             *_, last = self.process.client.stream("/v1/mods", {"path": str(source)})
-            return str(last["result"]["link"])
+            return str(last["result"][kind])
 
         return self.place.within(share)
+
+    def follow(self, link: str, target: Path) -> None:
+        """Follow a lineage into a folder, which then has its newest version."""
+
+        def follow() -> None:
+            body = {"link": link, "to": str(target), "yes": True}
+            for _ in self.process.client.stream("/v1/follows", body):
+                pass
+
+        self.place.within(follow)
 
     def fetch(self, link: str, target: Path) -> Got:
         """Fetch a mod by the control API, as the command does, without the command's own cost."""

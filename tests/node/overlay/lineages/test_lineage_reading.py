@@ -28,6 +28,9 @@ FASTER = 1200
 DAY_S = 86400.0 / FASTER
 """Each day of a lineage takes 72 s here: what nodes do otherwise is not what is tested."""
 
+FORGOTTEN_S = 1200.0
+"""After which no node names contacts that have died."""
+
 
 @pytest.fixture
 def short_days(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,8 +109,7 @@ async def test_a_read_finds_the_newest_and_a_poll_finds_it_for_three_requests() 
     await world.close()
 
 
-@pytest.mark.usefixtures("short_days")
-async def test_a_poll_looks_up_where_its_contacts_are_gone_and_now_and_then() -> None:
+async def test_a_poll_looks_up_where_its_contacts_are_gone() -> None:
     world = await world_of(30)
     sharer, reader = world.residents[3], world.residents[7]
     first = after(None, world.loop.wall_time())
@@ -122,6 +124,39 @@ async def test_a_poll_looks_up_where_its_contacts_are_gone_and_now_and_then() ->
         polled = await of(reader).reader.poll(LINEAGE_ID)
         assert polled.newest == first
         assert polled.nearest, "it was looked up"
+        await asyncio.sleep(FORGOTTEN_S)
+        await of(reader).reader.poll(LINEAGE_ID)
+        assert not (await of(reader).reader.poll(LINEAGE_ID)).nearest
+    await world.close()
+
+
+async def test_a_poll_looks_up_where_others_are_nearest_by_now() -> None:
+    """They alone get the next version: those that were the nearest before do not hear of it."""
+    world = await world_of(12, k=8)
+    sharer, reader = world.residents[3], world.residents[7]
+    first = after(None, world.loop.wall_time())
+    await publish(sharer, first)
+    with reader.host.running():
+        await of(reader).reader.read(LINEAGE_ID)
+        assert not (await of(reader).reader.poll(LINEAGE_ID)).nearest
+    await world.populate(48)
+    second = after(first, world.loop.wall_time())
+    await publish(sharer, second)
+    stale = [one for one in holders(world, first) if one not in holders(world, second)]
+    assert len(stale) >= 4
+    with reader.host.running():
+        assert (await of(reader).reader.poll(LINEAGE_ID)).newest == second
+        assert not (await of(reader).reader.poll(LINEAGE_ID)).nearest
+    await world.close()
+
+
+@pytest.mark.usefixtures("short_days")
+async def test_a_poll_looks_up_now_and_then() -> None:
+    world = await world_of(30)
+    reader = world.residents[7]
+    await publish(world.residents[3], after(None, world.loop.wall_time()))
+    with reader.host.running():
+        await of(reader).reader.read(LINEAGE_ID)
         assert not (await of(reader).reader.poll(LINEAGE_ID)).nearest
         await asyncio.sleep(1.3 * limits.LINEAGE_READ_S)
         assert (await of(reader).reader.poll(LINEAGE_ID)).nearest, "it was looked up"
