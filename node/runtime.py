@@ -4,7 +4,6 @@ The faces talk to the rooms themselves: `sharing`, `membership`, `pool`, `diagno
 """
 
 import asyncio
-import errno
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from node.answers.network import ClockReport
 from node.answers.status import NodeStatus, RelayStatus
-from node.config import DEFAULT_PORT, Config
+from node.config import Config
 from node.content.homes import HomeGuard
 from node.content.origins.origins import Origins
 from node.content.queue.queue import DownloadQueue
@@ -27,7 +26,6 @@ from node.environment import Environment
 from node.following.following import Following
 from node.following.hearing import Hearing
 from node.home import Home, reserve_of
-from node.interfaces import WILDCARDS, families_of
 from node.links.path.paths import LinkPaths
 from node.links.pool.pool import LinkPool
 from node.links.punching.punching import LinkPunching
@@ -36,16 +34,15 @@ from node.links.secure.certificate import load_or_create
 from node.links.settings import LinkSettings
 from node.machine.folders import known_default_home
 from node.machine.refusals import port_refused
-from node.net.nat64_use import use_nat64
+from node.net.binding import bind, check_ports
 from node.overlay.membership import Membership
 from node.overlay.settings import OverlaySettings
 from node.overlay.signaling.witnesses import Witnesses
 from node.sharing import Sharing
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.addresses import Address
 from protocol.causes.clock import clock_sentence
-from protocol.errors import BadAddress, BadConfig, LocalError
+from protocol.errors import BadConfig, LocalError
 from protocol.identity import PeerId, peer_id_text
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.places.usefulness import Usefulness
@@ -100,7 +97,7 @@ class Node:
         self._bootstraps = bootstraps
         self._friends = frozenset(one.peer_id for one in bootstraps if one.peer_id is not None)
         if not home.has_identity:
-            _check_ports(config, environment)
+            check_ports(config, environment)  # before seconds of work, not after
             say("Making an identity for this node; this takes some seconds, once.")
         self.identity = home.identity(environment.rng, self._overlay.puzzle_bits)
         self._started_at = 0.0
@@ -277,30 +274,9 @@ class Node:
         )
 
     async def _bind(self) -> None:
-        """Bind what was asked for, or by default a port of each family that the machine has."""
-        endpoint, is_default = self.membership.endpoint, not self.config.listen
-        families = families_of(self.environment.host_addresses())
-        others: list[int] = []
-        for address in self.config.listen_addresses():
-            if is_default and address.host in WILDCARDS and address.family not in families:
-                continue
-            try:
-                await endpoint.open(address)
-            except OSError as error:
-                if not is_default or error.errno != errno.EADDRINUSE:
-                    if is_default and endpoint.addresses:
-                        _log.info("no UDP on %s: %s", address, error)
-                        continue
-                    raise _not_bound(address, error) from error
-                # The default port was not asked for, and another node may have it.
-                others.append((await endpoint.open(Address(address.host, 0))).port)
-        if others:
-            self._say(
-                f"UDP port {DEFAULT_PORT} is taken by another program, so this node uses "
-                f"{' and '.join(map(str, others))}: what a router forwards to {DEFAULT_PORT} does "
-                "not reach it. --listen HOST:PORT names a port that stays the same."
-            )
-        await use_nat64(endpoint, self.environment.host_addresses())
+        await bind(
+            *(self.membership.endpoint, self.config, self.environment.host_addresses(), self._say)
+        )
         try:
             await self.membership.relay.open()
         except OSError as error:
@@ -400,21 +376,3 @@ class Node:
         """What others may name as `--bootstrap`: `host:port/peer-id`."""
         peer_id = peer_id_text(self.identity.peer_id)
         return tuple(f"{address}/{peer_id}" for address in self.membership.own_addresses())
-
-
-def _check_ports(config: Config, environment: Environment) -> None:
-    """Raise BadAddress where a port that was asked for is taken: before seconds of work, not after.
-
-    Of a simulated internet, which makes sockets its own way, nothing is asked.
-    """
-    if environment.udp_socket is None:
-        return
-    for address in config.listen_addresses() if config.listen else ():
-        try:
-            environment.udp_socket(*address).close()
-        except OSError as error:
-            raise _not_bound(address, error) from error
-
-
-def _not_bound(address: Address, error: OSError) -> LocalError:
-    return port_refused(error, f"cannot listen on {address}", BadAddress)
