@@ -13,7 +13,7 @@ from protocol.identity import PeerId
 from protocol.records import Record
 
 
-def _nobody(_mod_id: bytes) -> Sequence[PeerId]:
+def _no_peers(_mod_id: bytes) -> Sequence[PeerId]:
     return ()
 
 
@@ -31,7 +31,7 @@ class HolderHints:
     it was measured; and what takes each record of a filter that is read.
     """
 
-    who_have: Callable[[bytes], Sequence[PeerId]] = _nobody
+    who_have: Callable[[bytes], Sequence[PeerId]] = _no_peers
     round_trip_s: Callable[[PeerId], float | None] = _unknown
     saw: Callable[[Record], None] = _ignore
 

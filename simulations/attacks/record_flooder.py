@@ -83,7 +83,7 @@ class RecordFlooder:
         await self._store([(peers[one.public_key], one) for one in kept], at)
 
     async def store_each(self, kept: Sequence[Sequence[Record]], at: Iterable[Contact]) -> None:
-        """Have the first identity store the first of these lots, and so on, whoever signed them."""
+        """Have the first identity store the first of these lots, and so on; others signed some."""
         turns = zip_longest(*kept)
         await self._store(
             [

@@ -76,7 +76,7 @@ async def keep(service: Service, call: ApiCall) -> LineageView:
 
 
 async def export_lineage(service: Service, call: ApiCall) -> ExportedLineage:
-    """What another machine needs to go on with a mod: whoever has it can publish its versions."""
+    """What another machine needs to go on with a mod: its holder can publish its versions."""
     return await service.node.sharing.versions.export(call.body["name"])
 
 

@@ -6,7 +6,7 @@ so show that the lineage was continued twice: two machines have its key, or one 
 old copy.
 
 After a fork the record of the higher sequence is followed, and of two with the same one that with
-the smaller hash. So all who see both follow the same, whichever came first and whoever told them,
+the smaller hash. So all who see both follow the same, whichever came first, from any peer,
 and stores that were given different ones come to hold the same. Hashes come out by chance: neither
 machine's records are preferred for good. The machine whose record lost signs once more, after its
 own (`renewed`), what the higher version says: so the other one, and all who follow, come to know of
@@ -185,8 +185,8 @@ def renewed(
 ) -> Record:
     """Sign what the newest record says once more, before it expires.
 
-    `after` is another one of its sequence, which is not followed: whoever hears what follows that
-    sees that there were two.
+    `after` is another one of its sequence, which is not followed: a reader of what follows that
+    one sees that there were two.
     """
     body = body_of(newest)
     return next_record(
