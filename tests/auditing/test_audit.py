@@ -78,7 +78,7 @@ def test_advisories_are_findings_and_unknown_packages_are_told() -> None:
 
 def test_everything_that_reads_from_the_network_is_listed() -> None:
     names = {name for name, _ in advisories.versions()}
-    assert {"aiortc", "aioice", "pynacl", "msgpack", "aiohttp", "yarl"} <= names
+    assert {"aiortc", "aioice", "pynacl", "msgpack", "aiohttp", "yarl", "backports.zstd"} <= names
     assert {"pytest", "matplotlib", "pip"}.isdisjoint(names)
 
 
