@@ -222,12 +222,15 @@ class OwnVersions:
             except BadContent:
                 raise BadInput("not an exported mod: its keys do not open its version") from None
             version = body.version
+            self._lineages.heard.hear(given.newest)
+        newest = self._lineages.heard.newest(given.keys.public_key)
 
         def add(tables: VaultTables) -> Lineage:
             number = known.number if known else tables.lineages.add(given.name, given.secret)
             tables.lineages.give_seed(number, given.seed)
             if given.newest is not None and head and (known is None or version > known.version):
-                tables.lineages.keep_record(number, given.newest.raw)
+                assert newest is not None
+                tables.lineages.keep_record(number, newest.raw)  # perhaps newer than the given one
                 path = None if known is None else known.path
                 tables.lineages.publish(number, path, version, head, None)
             found = tables.lineages.named(given.name)
@@ -235,7 +238,5 @@ class OwnVersions:
             return found
 
         lineage = await self._vault.record(add)
-        if given.newest is not None:
-            self._lineages.heard.hear(given.newest)
         await self._keep(lineage.number, lineage.keys)
         return self._view(lineage)

@@ -2,7 +2,8 @@
 
 A record is signed by its lineage's identity, and written down before any other node hears of it:
 else a crash would have the same sequence signed twice, which is a fork. What is newest is looked up
-before anything is signed, as another machine may have the lineage's key too.
+before anything is signed, as another machine may have the lineage's key too. What that one signed is
+written down as well: this machine may start again where it cannot look up, and must go on from there.
 
 Where two machines sign at once, the one whose record is not followed signs once more what the one
 of the higher version says, or the one that is followed if they have the same, and after its own
@@ -38,13 +39,15 @@ _LOOK_S = 3600.0
 @dataclass(slots=True)
 class _Own:
     """`early`: by which part of LINEAGE_RENEWED_S it is renewed early, so that no two machines
-    with one key do so at once. `signed`: what this machine signed last.
+    with one key do so at once. `signed`: what this machine signed last. `saved`: what is written
+    down.
     """
 
     identity: Identity
     save: SaveRecord
     early: float
     signed: Record | None
+    saved: Record | None
     signing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -64,7 +67,8 @@ class LineagePublisher:
         self._environment = environment
         self._own: dict[bytes, _Own] = {}
         self._forked: dict[bytes, None] = {}
-        self._has_forked = asyncio.Event()
+        self._unsaved: dict[bytes, None] = {}
+        self._has_news = asyncio.Event()
         heard.watch(self._heard_news)
 
     def keep(self, identity: Identity, newest: Record | None, save: SaveRecord) -> None:
@@ -72,7 +76,7 @@ class LineagePublisher:
         lineage = identity.public_key
         early = 0.1 * self._environment.rng.random()
         if lineage not in self._own:
-            self._own[lineage] = _Own(identity, save, early, newest)
+            self._own[lineage] = _Own(identity, save, early, newest, newest)
         self._heard.keep(lineage, newest)
 
     def has(self, lineage: bytes) -> bool:
@@ -113,23 +117,46 @@ class LineagePublisher:
         return record, await self._server.publish(record)
 
     async def run(self) -> None:
-        """Renew what is due, and tell of forks, until cancelled."""
+        """Write down what is heard, renew what is due, and tell of forks, until cancelled."""
         while True:
+            for lineage in list(self._unsaved):
+                del self._unsaved[lineage]
+                await self._save_heard(lineage)
             for lineage in list(self._forked):
                 del self._forked[lineage]
                 await self._change(lineage, self._after_fork)
             for lineage in list(self._own):
                 if self._is_due(lineage):
                     await self._change(lineage, self._renewal)
-            self._has_forked.clear()
+            if not (self._unsaved or self._forked):
+                self._has_news.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
-                    await self._has_forked.wait()
+                    await self._has_news.wait()
 
     def _heard_news(self, news: LineageNews) -> None:
-        if news.fork is not None and news.lineage in self._own:
+        if news.lineage not in self._own:
+            return
+        self._unsaved[news.lineage] = None
+        if news.fork is not None:
             self._forked[news.lineage] = None
-            self._has_forked.set()
+        self._has_news.set()
+
+    async def _save_heard(self, lineage: bytes) -> None:
+        """Write down what another machine with the lineage's key has signed."""
+        own = self._own.get(lineage)
+        if own is None:
+            return
+        async with own.signing:
+            newest = self._heard.newest(lineage)
+            if newest is None or (own.saved is not None and newest.raw == own.saved.raw):
+                return
+            try:
+                await own.save(newest)
+            except ModswarmError as error:
+                _log.warning("a lineage's newest record is not written down: %s", error)
+            else:
+                own.saved = newest
 
     def _is_due(self, lineage: bytes) -> bool:
         own, newest = self._own.get(lineage), self._heard.newest(lineage)
@@ -178,5 +205,5 @@ class LineagePublisher:
 
     async def _sign(self, own: _Own, record: Record) -> None:
         await own.save(record)
-        own.signed = record
+        own.signed = own.saved = record
         self._heard.hear(record)
