@@ -82,7 +82,7 @@ class Config:
     `limit_down_schedule`: what holds instead for all peers in some hours of the day.
     `downloads_at_once`: of those that wait in the queue.
 
-    `vault_bytes`: what the vault keeps of mods that are neither pinned nor in use; 0 is
+    `vault_bytes`: what the vault keeps of mods that are neither pinned, followed nor in use; 0 is
     limits.VAULT_BYTES, or a tenth of the disk if that is less. `cache_bytes`: what it keeps besides
     of popular mods that few have, to serve them to others; 0 for none. `scrub`: `off` checks the
     vault's bytes only when a person asks for it, not once a month in the background.

@@ -24,6 +24,9 @@ class KeptView:
     used: float
     """When it was last shared, fetched or served, in seconds since 1970, give or take an hour."""
     pinned: bool
+    """By a person, or as it is shared from here."""
+    followed: bool
+    """Whether it is a version of what is followed."""
     in_use: bool
     """Whether it is being fetched or written, or was served within the last half minute."""
     complete: bool
@@ -34,7 +37,7 @@ class VaultView:
     """What the vault takes and may take."""
 
     budget_bytes: int
-    """What may be kept of mods that are neither pinned nor in use, nor of the cache."""
+    """What may be kept of mods that are neither pinned, followed nor in use, nor of the cache."""
     bound_bytes: int
     """What those take now."""
     bytes: int
@@ -132,7 +135,7 @@ class Pinned:
 
 
 def _is_unbound(mod: KeptMod) -> bool:
-    return mod.is_pinned or mod.is_in_use or mod.is_cached
+    return mod.is_cached or not mod.may_go
 
 
 def _together(usages: Sequence[ModUsage], others: Collection[int]) -> int:
@@ -154,6 +157,7 @@ def _view(usage: ModUsage, state: KeepingState) -> KeptView:
         shared_bytes=usage.bytes - own,
         used=mod.used,
         pinned=mod.is_pinned,
+        followed=mod.is_followed,
         in_use=mod.is_in_use,
         complete=mod.mod_id not in state.incomplete,
     )

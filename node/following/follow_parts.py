@@ -53,7 +53,7 @@ class FollowParts:
 
 
 async def keep_newest(parts: FollowParts, follow: StoredFollow) -> None:
-    """Keep the newest versions in the vault, whatever its budget says, and no older ones.
+    """Keep the newest versions in the vault, and of older ones what a person pinned.
 
     What a person fetches or a peer is sent is for the next time. Raises DiskError.
     """
@@ -61,10 +61,8 @@ async def keep_newest(parts: FollowParts, follow: StoredFollow) -> None:
     mods = [one for one in await vault.mods() if one.lineage_key == key and not one.published]
     versions = sorted((one for one in mods if one.patch_of is None), key=lambda one: one.version)
     stays = {one.mod_id for one in versions[-limits.VERSIONS_KEPT :]} | {follow.mod_id}
-    in_use = {one.mod_id for one in await vault.kept() if one.is_in_use}
-    gone = {one.mod_id for one in versions} - stays - in_use
+    stays |= {one.mod_id for one in await vault.kept() if one.is_in_use or one.is_asked_for}
+    gone = {one.mod_id for one in versions} - stays
     for mod in mods:
         if mod.mod_id in gone or mod.patch_of in gone:
             await parts.fetching.remove(mod.mod_id)
-    if follow.mod_id is not None:
-        await vault.pin(follow.mod_id, pinned=True)

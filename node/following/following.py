@@ -205,6 +205,7 @@ class Following:
                 raise
             self._news.unfollow(lineage)
             self._lineages.unfollow(lineage)
+        self._sharing.keeping.look_again()
         return follower.view()
 
     def views(self) -> tuple[FollowView, ...]:

@@ -183,7 +183,10 @@ class OwnVersions:
         return self._view(replace(lineage, kept=count))
 
     async def beyond_kept(self, lineage_key: bytes) -> list[bytes]:
-        """The mod ids of versions of an own lineage that are not kept any more."""
+        """The mod ids of versions of an own lineage that are not kept any more.
+
+        What a person pinned stays.
+        """
         for lineage in await self._vault.recall(lambda tables: tables.lineages.every()):
             if lineage.seed is not None and lineage.keys.public_key == lineage_key:
                 return await self._beyond(lineage, lineage_key) if lineage.kept else []
@@ -191,10 +194,12 @@ class OwnVersions:
 
     async def _beyond(self, lineage: Lineage, lineage_key: bytes) -> list[bytes]:
         oldest = lineage.version - lineage.kept + 1
+        asked_for = {mod.mod_id for mod in await self._vault.kept() if mod.is_asked_for}
         return [
             mod.mod_id
             for mod in await self._vault.mods()
             if mod.lineage_key == lineage_key and mod.patch_of is None and mod.version < oldest
+            if mod.mod_id not in asked_for
         ]
 
     async def export(self, name: str) -> ExportedLineage:

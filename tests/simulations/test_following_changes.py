@@ -207,8 +207,54 @@ async def test_the_first_version_is_kept_too(tmp_path: Path) -> None:
         first = await there.share(ONE)
         await there.follow(first)
         await asyncio.sleep(1)
+        vault = there.follower.running_node._vault
+        (kept,) = await vault.kept()
+        assert (kept.mod_id, kept.is_pinned, kept.is_followed) == (first.mod_id, False, True)
+        assert not await vault.evict(kept)
+        with there.follower.host.running():
+            await there.follower.running_node.following.unfollow(first.lineage.lineage_key)
+        (kept,) = await vault.kept()
+        assert not kept.is_followed
+        await asyncio.sleep(60)  # it was served
+        (kept,) = await vault.kept()
+        assert await vault.evict(kept)
+
+
+async def test_what_a_person_pinned_stays_through_versions_and_after_the_follow(
+    tmp_path: Path,
+) -> None:
+    async with town(tmp_path) as there:
+        first = await there.share(ONE)
+        await there.follow(first)
+        sharing = there.follower.running_node.sharing
+        with there.follower.host.running():
+            assert await sharing.keeping.pin(first.mod_id, pinned=True)
+        shared = []
+        for files in (TWO, THREE, ONE):
+            shared.append(await there.share(files))
+            await there.until(files, LINKED_S)
+            await asyncio.sleep(1)
+        newest = [one.mod_id for one in shared[1:]]
+        assert [one.mod_id for one in await sharing.mods()] == [first.mod_id, *newest]
+        with there.follower.host.running():
+            await there.follower.running_node.following.unfollow(first.lineage.lineage_key)
         kept = await there.follower.running_node._vault.kept()
-        assert [(one.mod_id, one.is_pinned) for one in kept] == [(first.mod_id, True)]
+        assert [one.is_pinned for one in kept] == [True, False, False]
+
+
+async def test_what_a_publisher_pinned_stays_where_only_the_last_versions_are_kept(
+    tmp_path: Path,
+) -> None:
+    async with town(tmp_path) as there:
+        sharing = there.publisher.running_node.sharing
+        shared = [await there.share(files) for files in (ONE, TWO, THREE)]
+        with there.publisher.host.running():
+            assert await sharing.keeping.pin(shared[0].mod_id, pinned=True)
+            await sharing.keep_versions("hats", 1)
+            assert [one.version for one in await sharing.mods()] == [1, 3]
+            assert await sharing.keeping.pin(shared[0].mod_id, pinned=False)
+            await sharing.keep_versions("hats", 1)
+            assert [one.version for one in await sharing.mods()] == [3]
 
 
 async def test_a_publisher_that_follows_itself_goes_on_to_tell_others(tmp_path: Path) -> None:

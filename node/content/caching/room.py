@@ -57,7 +57,7 @@ class CacheRoom:
         others = [mod for mod in await self.mods() if mod.mod_id != wanted.mod_id]
         excess = sum(mod.bytes for mod in others) + wanted.size - self.budget
         less = [mod for mod in others if self._askers(mod.mod_id) < wanted.askers]
-        if excess > sum(mod.bytes for mod in less if not (mod.is_pinned or mod.is_in_use)):
+        if excess > sum(mod.bytes for mod in less if mod.may_go):
             raise TooLarge("the cache is full of mods that are wanted as much, or are in use")
         return await self._evict(less, excess, wanted)
 

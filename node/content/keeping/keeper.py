@@ -1,7 +1,7 @@
 """Keeps a vault within its byte budget, and frees room where a disk needs it.
 
-The budget binds what is neither pinned nor in use, nor of the cache, which has one of its own: that
-goes first where a disk needs room. A download that a person asks for is never
+The budget binds what is neither pinned, followed nor in use, nor of the cache, which has one of its
+own: that goes first where a disk needs room. A download that a person asks for is never
 refused for it: what was not used for longest goes afterwards. What came of one that was cut short
 stays for CUT_SHORT_KEPT_S, unless another download has no room beside it.
 """
@@ -74,7 +74,7 @@ class Keeper:
         return max(limits.LITTER_KEPT_S - kept_s, _PAUSE_S_MIN)
 
     def wake(self) -> None:
-        """Something is not in use any more, or not pinned: see soon whether something has to go."""
+        """Something is in use, pinned or followed no more: see soon whether something has to go."""
         self._wanted.set()
 
     async def disk(self) -> Disk:
@@ -86,7 +86,7 @@ class Keeper:
             return Disk(-1, None, None)
 
     def budget_on(self, disk: Disk) -> int:
-        """The bytes that may be kept of what is neither pinned nor in use."""
+        """The bytes that may be kept of what is neither pinned, followed nor in use."""
         if self._budget is not None:
             return self._budget
         part = _ENDLESS if disk.total is None else disk.total // limits.VAULT_DISK_PART
@@ -146,9 +146,7 @@ class Keeper:
         """
         begun = frozenset[bytes]() if is_wanted else await self._vault.cut_short()
         mods = await self._vault.kept()
-        may_go = [
-            mod for mod in mods if not (mod.is_pinned or mod.is_in_use or mod.mod_id in begun)
-        ]
+        may_go = [mod for mod in mods if mod.may_go and mod.mod_id not in begun]
         freed, gone = 0, list[bytes]()
         if least:  # what is here for others goes before what a person wanted
             cached = [mod for mod in may_go if mod.is_cached]

@@ -114,6 +114,10 @@ class Keeping:
         self._keeper.wake()
         return found
 
+    def look_again(self) -> None:
+        """Something is followed no more: it counts, and something may have to go."""
+        self._keeper.wake()
+
     async def scrub(self, report: ReportProgress) -> Scrubbed:
         """Check all bytes, from where it was stopped, and have what is damaged fetched again.
 

@@ -254,7 +254,7 @@ class Store:
             return self._index.mods.pin(mod_id, pinned=pinned)
 
     def evict(self, mod: KeptMod, now: float) -> bool:
-        """Forget a mod unless it is in use, pinned or used since; its chunks go with `collect`."""
+        """Forget a mod unless it is in use, pinned, followed or used since; then `collect`."""
         with writing(self._folder):
             evicted = self._reserve.spending(partial(self._evict, mod, now))
         if evicted:

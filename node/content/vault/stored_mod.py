@@ -55,9 +55,19 @@ class KeptMod:
     """When it was last shared, fetched or served, in seconds since 1970; it may be older by an
     hour than it was."""
     is_pinned: bool
+    """By a person, or as it was made here."""
     is_in_use: bool = False
     is_cached: bool = False
     """Here for others only: without its content key."""
+    is_followed: bool = False
+    """A version of what is followed: it stays for that, and no longer."""
+    is_asked_for: bool = False
+    """A person pinned it: it is no older version that may be tidied away."""
+
+    @property
+    def may_go(self) -> bool:
+        """Whether nothing but room speaks for keeping it."""
+        return not (self.is_pinned or self.is_followed or self.is_in_use)
 
 
 @dataclass(frozen=True, slots=True)

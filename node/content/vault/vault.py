@@ -178,7 +178,7 @@ class Vault:
         return await self._run(self._store.taken, number, first)
 
     async def evict(self, mod: KeptMod) -> bool:
-        """Forget a mod unless it is in use, pinned or used since; then `collect`."""
+        """Forget a mod unless it is in use, pinned, followed or used since; then `collect`."""
         return await self._run(self._store.evict, mod, asyncio.get_running_loop().time())
 
     async def recall(self, ask: Callable[[VaultTables], Recalled]) -> Recalled:

@@ -211,7 +211,7 @@ def vault(home: Path, as_json: bool) -> None:
         output.show_json(told)
         return
     output.show_table(
-        ("NAME", "ID", "OWN", "IN COMMON", "USED", "PINNED", "IN USE", "COMPLETE"),
+        ("NAME", "ID", "OWN", "IN COMMON", "USED", "PINNED", "FOLLOWED", "IN USE", "COMPLETE"),
         (
             (
                 mod["name"] or "(unknown)",
@@ -219,7 +219,10 @@ def vault(home: Path, as_json: bool) -> None:
                 output.size(mod["own_bytes"]),
                 output.size(mod["shared_bytes"]),
                 output.moment(mod["used"]),
-                *map(output.yes_no, (mod["pinned"], mod["in_use"], mod["complete"])),
+                *(
+                    output.yes_no(mod[word])
+                    for word in ("pinned", "followed", "in_use", "complete")
+                ),
             )
             for mod in told["mods"]
         ),
@@ -231,7 +234,7 @@ def vault(home: Path, as_json: bool) -> None:
         (
             ("All of it", output.size(told["bytes"])),
             ("Unneeded", f"{output.size(told['unneeded_bytes'])} more wait to be freed"),
-            ("Budget", f"{bound} of {budget} are taken by what is neither pinned nor in use"),
+            ("Budget", f"{bound} of {budget} are taken by what is not pinned, followed or in use"),
             ("Disk", f"{output.size(told['disk_free_bytes'])} free, of which {left} stay free"),
         )
     )
@@ -274,7 +277,8 @@ def pin(mod: str, home: Path, as_json: bool) -> None:
     """Keep MOD in the vault whatever its budget says.
 
     MOD is a name, a link, a mod id, or at least 8 characters of the beginning of one. What this
-    node shares is pinned from the start.
+    node shares is pinned from the start; pinned by you, an older version also stays where only the
+    newest ones are kept.
     """
     client = ControlClient(home)
     chosen = choose(mod, client.get("/v1/mods")["mods"])

@@ -93,7 +93,7 @@ _STOP_LOOK_S = 0.05
     "--vault-size",
     type=Size(),
     metavar="SIZE",
-    help="What the vault keeps of mods that are neither pinned nor in use, such as 500MB or 30GB."
+    help="What the vault keeps of mods that are not pinned, followed or in use, such as 5GB."
     " Default: 20 GiB, or a tenth of the disk if that is less.",
 )
 @click.option(

@@ -2,8 +2,8 @@
 
 A record is signed by its lineage's identity, and written down before any other node hears of it:
 else a crash would have the same sequence signed twice, which is a fork. What is newest is looked up
-before anything is signed, as another machine may have the lineage's key too. What that one signed is
-written down as well: this machine may start again where it cannot look up, and must go on from there.
+before anything is signed, as another machine may have the lineage's key too. What that one signed
+is written down as well: this machine may be alone when it starts again, and must go on from there.
 
 Where two machines sign at once, the one whose record is not followed signs once more what the one
 of the higher version says, or the one that is followed if they have the same, and after its own

@@ -24,6 +24,15 @@ _TAKEN = (
     " FROM mod_chunks AS own JOIN blobs USING (address)"
     " WHERE own.number = ? AND chunk >= ? AND chunk < ?) GROUP BY others"
 )
+_BY_PERSON = 2
+"""In `pinned`, by a person's word. 1: as it was made here; of what was fetched by a person as well,
+in vaults of before."""
+_IS_FOLLOWED = (
+    "(patch_of IS NULL AND content_key IS NOT NULL"
+    " AND EXISTS (SELECT 1 FROM follows WHERE follows.lineage = mods.lineage))"
+)
+"""So what a follow holds ends with it, and a person's pin is another thing. Older versions are
+removed before they are many (`keep_newest`)."""
 _TAKEN_BY_MANIFEST = "SELECT NULL, length FROM mods JOIN blobs ON address = mod_id WHERE number = ?"
 
 
@@ -91,14 +100,11 @@ class ModTable:
     def kept(self) -> list[KeptMod]:
         """Every mod as eviction sees it, in the order of adding."""
         rows = self._database.all(
-            "SELECT number, mod_id, name, sealed_bytes + COALESCE(length, 0), chunks,"
-            " used, pinned, content_key IS NULL"
+            "SELECT number, mod_id, name, sealed_bytes + COALESCE(length, 0), chunks,"  # noqa: S608  (a constant)
+            f" used, pinned, content_key IS NULL, {_IS_FOLLOWED}, published"
             " FROM mods LEFT JOIN blobs ON address = mod_id ORDER BY number"
         )
-        return [
-            KeptMod(number, mod_id, name, size, chunks, used, bool(pinned), is_cached=bool(cached))
-            for number, mod_id, name, size, chunks, used, pinned, cached in rows
-        ]
+        return [_kept_mod(row) for row in rows]
 
     def taken(self, number: int, first: int, count: int) -> dict[frozenset[int], int]:
         """What `count` of a mod's chunks take from `first` on, by which other mods need them too.
@@ -127,13 +133,16 @@ class ModTable:
         self._database.change("UPDATE mods SET added = ? WHERE mod_id = ?", (when, mod_id))
 
     def pin(self, mod_id: bytes, *, pinned: bool) -> bool:
-        """Pin a mod, or let it be evicted; whether it is there."""
+        """Pin a mod by a person's word, or let it be evicted; whether it is there."""
         statement = "UPDATE mods SET pinned = ? WHERE mod_id = ?"
-        return self._database.change(statement, (pinned, mod_id)).rowcount > 0
+        return self._database.change(statement, (_BY_PERSON * pinned, mod_id)).rowcount > 0
 
     def evict(self, mod_id: bytes, used: float) -> bool:
-        """Forget a mod that is not pinned and was not used since; whether there was such a one."""
-        statement = "DELETE FROM mods WHERE mod_id = ? AND pinned = 0 AND used <= ?"
+        """Forget a mod that is not pinned, followed or used since; whether there was such a one."""
+        statement = (
+            "DELETE FROM mods WHERE mod_id = ? AND pinned = 0 AND used <= ?"  # noqa: S608  (a constant)
+            f" AND NOT {_IS_FOLLOWED}"
+        )
         return self._database.change(statement, (mod_id, used)).rowcount > 0
 
     def damage(self, addresses: Sequence[bytes]) -> None:
@@ -178,6 +187,16 @@ class ModTable:
     def _number(self, mod_id: bytes) -> int | None:
         row = self._database.one("SELECT number FROM mods WHERE mod_id = ?", mod_id)
         return None if row is None else row[0]
+
+
+def _kept_mod(row: Sequence[Any]) -> KeptMod:
+    number, mod_id, name, size, chunks, used, pinned, cached, followed, published = row
+    return KeptMod(
+        *(number, mod_id, name, size, chunks, used, bool(pinned)),
+        is_cached=bool(cached),
+        is_followed=bool(followed),
+        is_asked_for=pinned == _BY_PERSON or bool(pinned and not published),
+    )
 
 
 def _stored_mod(row: Sequence[Any]) -> StoredMod:
