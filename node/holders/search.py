@@ -109,8 +109,9 @@ class HolderSearch:
             return
         if not self._claims.named:
             raise reading.why_empty() or NotFound(cause=Cause.MOD_UNKNOWN)
-        if self._claims.named.isdisjoint(self._linked.union(self._give_way)):
-            raise HoldersUnreachable(tuple(self._failures.values()))
+        failures = [one for one in self._failures.values() if one.peer_id in self._claims.named]
+        if failures and self._claims.named.isdisjoint(self._linked.union(self._give_way)):
+            raise HoldersUnreachable(failures)
 
     # What becomes of the links ------------------------------------------------------------
 
@@ -317,8 +318,7 @@ class HolderSearch:
 
     def _failed(self, peer_id: PeerId, error: ModswarmError) -> None:
         """No link came of a call: its place is for another."""
-        if peer_id in self._claims.named:
-            self._failures[peer_id] = HolderFailure.of(peer_id, error)
+        self._failures[peer_id] = HolderFailure.of(peer_id, error)  # it may be named later on
         self._fellows.names.failed(peer_id)
         self._give_way.pop(peer_id, None)
         self._places.leave(peer_id)

@@ -182,6 +182,33 @@ async def test_why_nothing_is_fetched_is_told_in_one_sentence() -> None:
     assert (type(error), error.cause) == (NotFound, Cause.MOD_UNKNOWN)
 
 
+async def test_who_is_not_reached_before_a_record_names_it_is_told_of() -> None:
+    """Its filter came by, so it was called at once, and the call failed before any lookup ended."""
+    provider = record(1, records.PROVIDER)
+    hints = HolderHints(lambda _: [provider.peer_id])
+    overlay, pool = OverlayDouble([provider], lookup_s=5.0), Pool()
+    searching = HolderSearch(
+        *(cast("OverlayServer", overlay), cast("Any", pool), Random(1)), hints=hints
+    )
+    with pytest.raises(HoldersUnreachable, match=r"the only node .* no") as ended:
+        _ = [link async for link in searching.links(MOD)]
+    assert [one.peer_id for one in ended.value.failures] == [provider.peer_id]
+    assert pool.called == [provider.peer_id]
+
+
+async def test_where_records_name_liars_alone_a_search_ends_without_a_word() -> None:
+    """Why nothing comes of them is told already, and other sources may serve."""
+    provider = record(1, records.PROVIDER)
+    pool = Answering()
+    searching = HolderSearch(
+        cast("OverlayServer", OverlayDouble([provider])), cast("Any", pool), Random(1)
+    )
+    assert [link.peer_id async for link in searching.links(MOD)] == [provider.peer_id]
+    searching.left(provider.peer_id, for_good=True)
+    assert [link async for link in searching.links(MOD)] == []
+    assert pool.called == [provider.peer_id]
+
+
 async def test_a_node_without_contacts_does_not_say_that_no_node_shares_the_mod() -> None:
     alone = OverlayDouble()
     alone.answered = ()
