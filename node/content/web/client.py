@@ -30,7 +30,7 @@ class WebClient(asyncio.Protocol):
         self._came = b""
         self._arrived = asyncio.Event()
         self._moved = asyncio.Event()
-        self._lost = False
+        self._lost = self._asks_no_more = False
         transport.set_write_buffer_limits(high=_QUEUE_BYTES, low=_QUEUE_BYTES // 2)
         transport.set_protocol(self)
 
@@ -43,9 +43,11 @@ class WebClient(asyncio.Protocol):
             self._transport.pause_reading()
         self._arrived.set()
 
-    def eof_received(self) -> None:
-        """The client sends no more: without a request under way its connection ends."""
-        self.connection_lost(None)
+    def eof_received(self) -> bool:
+        """The client sends no more: the requests that are here are answered still."""
+        self._asks_no_more = True
+        self._arrived.set()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
@@ -108,7 +110,7 @@ class WebClient(asyncio.Protocol):
                 while _END not in self._came:
                     if len(self._came) > limits.HTTP_HEAD_BYTES:
                         raise HttpRefusal(431)
-                    if self._lost:
+                    if self._lost or self._asks_no_more:
                         return None
                     self._arrived.clear()
                     await self._arrived.wait()

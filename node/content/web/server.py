@@ -79,6 +79,14 @@ class WebServer:
         """Where it listens, if it does."""
         return None if self._listening is None else self._listening.sockets[0].getsockname()[1]
 
+    @property
+    def url(self) -> str | None:
+        """By which clients of its address reach it, if it listens."""
+        if self._listening is None:
+            return None
+        host, port = self._listening.sockets[0].getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
     async def start(self, host: str, port: int) -> None:
         """Listen; raises BadConfig where the port cannot be had."""
         loop = asyncio.get_running_loop()

@@ -303,6 +303,8 @@ async def _serve(node: "Node", ending: "Ending", out: RunOutput, until_stdin_clo
     try:
         await server.start()
         out.running(to_json(node.status()), server.address, asks_router=node.asks_router)
+        if node.sharing.web.url is not None:
+            out.say(f"Complete mods are served over HTTP at {node.sharing.web.url}")
         tasks.start(_welcome(node, out), name="welcome")
         tasks.start(_tell_forwarding(node, out), name="tell what the router forwards")
         tasks.start(_tell_clock(node, out), name="tell whether the clock is off")

@@ -20,7 +20,7 @@ _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):[ \t]*([\t -~\x
 _FILE: Final = re.compile(
     rf"/([a-z2-7]{{52}})({re.escape(MANIFEST_SUFFIX)}|{re.escape(CHUNKS_SUFFIX)})"
 )
-_RANGE: Final = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,99})-([0-9]{0,99})", re.IGNORECASE)
 _MOD_ID_BYTES: Final = 32
 _METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _REASONS: Final = {

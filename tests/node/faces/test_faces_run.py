@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -91,6 +92,19 @@ def test_a_silent_bootstrap_is_told_and_sigterm_ends_the_node_in_order(tmp_path:
             code, events, err = node.end_within(STOP_S)
             assert (code, err) == (0, "")
             assert [one["event"] for one in events] == ["stopped"]
+
+
+@posix
+def test_run_says_where_it_serves_http(tmp_path: Path) -> None:
+    """Also at a port that the system chose, which nothing else tells."""
+    with running(tmp_path / "home", "--serve-http", "127.0.0.1:0") as node:
+        assert node.process.stderr is not None
+        told = node.process.stderr.readline()
+        found = re.search(r"served over HTTP at http://127\.0\.0\.1:(\d+)$", told.strip())
+        assert found is not None, told
+        with socket.create_connection(("127.0.0.1", int(found[1])), 10) as client:
+            client.sendall(b"GET /x HTTP/1.0\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 404 ")
 
 
 HANGING_RESOLVER = """

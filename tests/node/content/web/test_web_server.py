@@ -85,6 +85,23 @@ async def test_a_head_brings_no_body_and_the_next_request_is_served(tmp_path: Pa
         assert body == world.files[manifest]
 
 
+async def test_a_client_that_sends_no_more_has_its_answers(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (world, server, _):
+        name = file_names(world.shared.mod_id)[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(f"GET /{name} HTTP/1.1\r\nHost: a\r\n\r\n".encode() * 2 + b"GET /half")
+        writer.write_eof()
+        told = await asyncio.wait_for(reader.read(), 10)
+        assert told.count(b"HTTP/1.1 200 OK") == told.count(world.files[name]) == 2
+        writer.close()
+
+
+async def test_the_address_is_told_at_which_it_is_served(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (world, server, url):
+        assert server.url == url
+        assert WebServer(world.holder.vault, world.holder.exchanges.line).url is None
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/index.html", f"/{'a' * 52}.chunks", "/../vault/index.sqlite", "//"]
 )
