@@ -8,6 +8,7 @@ or with the next `get` into that folder. Files of these names that are something
 import asyncio
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -147,7 +148,7 @@ class ExportPlace:
         if not os.path.lexists(self.chunks):
             return False
         with writing(self.chunks, "read"):
-            if self.chunks.is_symlink() or not _is_right(self.chunks, manifest, layout):
+            if not _is_right(self.chunks, manifest, layout):
                 raise TargetExists(f"{self.chunks} is there and is another file: move it away")
         return True
 
@@ -180,7 +181,7 @@ class ExportPlace:
         """Write the manifest, unless it is there; raises TargetExists if another file is."""
         if os.path.lexists(self.manifest):
             with writing(self.manifest, "read"):
-                if self.manifest.is_symlink() or self.manifest.read_bytes() != manifest:
+                if not _has_bytes(self.manifest, manifest):
                     raise TargetExists(f"{self.manifest} is another file: move it away")
                 flush_folder(self._folder)
             return
@@ -212,9 +213,19 @@ def _progress(layout: ChunkLayout, batch: ChunkRange) -> Progress:
     )
 
 
+def _is_file_of(path: Path, size: int) -> bool:
+    """Whether it is a file of so many bytes and no link: to read a pipe or a device may not end."""
+    found = path.lstat()
+    return stat.S_ISREG(found.st_mode) and found.st_size == size
+
+
+def _has_bytes(path: Path, data: bytes) -> bool:
+    return _is_file_of(path, len(data)) and path.read_bytes() == data
+
+
 def _is_right(path: Path, manifest: Manifest, layout: ChunkLayout) -> bool:
     """Whether a file has all chunks of a mod, each with the bytes of its address."""
-    if not path.is_file() or path.stat().st_size != layout.total:
+    if not _is_file_of(path, layout.total):
         return False
     addresses: Sequence[bytes] = manifest.addresses
     with path.open("rb") as file:
