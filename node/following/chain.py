@@ -11,8 +11,8 @@ from protocol import limits
 from protocol.content.lineage.history import body_of, check_named
 from protocol.content.link import LineageLink, ModLink
 from protocol.content.manifests.contents import VersionKeys
-from protocol.content.origins.urls import origin_url
-from protocol.errors import BadContent, BadInput, BadLink, NetworkError, NotFound, WrongKey
+from protocol.content.origins.urls import recorded_origins
+from protocol.errors import BadContent, BadLink, NetworkError, NotFound, WrongKey
 from protocol.records import Record
 
 Look = Callable[[ModLink, Sequence[NamedOrigin]], Awaitable[OpenedMod]]
@@ -92,8 +92,7 @@ class VersionChain:
         newest = self._heard.newest(link.lineage_key)
         named = [*link.origins, *(body_of(newest).origins if newest is not None else ())]
         return tuple(
-            NamedOrigin(url, NamedBy.LINEAGE, link.lineage_key)
-            for url in dict.fromkeys(filter(None, map(_origin, named)))
+            NamedOrigin(url, NamedBy.LINEAGE, link.lineage_key) for url in recorded_origins(named)
         )
 
     async def open_keys(self, link: LineageLink, keys: VersionKeys) -> Version:
@@ -140,11 +139,3 @@ class VersionChain:
                 break
             versions.append(older)
         return versions
-
-
-def _origin(text: str) -> str:
-    """An origin as it is spelled; empty text for what a publisher wrote that is none."""
-    try:
-        return origin_url(text)
-    except BadInput:
-        return ""

@@ -7,6 +7,7 @@ settings alone. A proxy looks names up itself, so through it nothing could be ch
 stranger named; those are connected to directly or not at all.
 """
 
+import contextlib
 import logging
 import ssl
 import urllib.request
@@ -20,6 +21,7 @@ from node.content.origins.connecting import AddressRefused, LookUp, connector, s
 from node.machine.refusals import reason_of
 from protocol import limits
 from protocol.content.origins.answers import REDIRECTS
+from protocol.content.origins.ports import BLOCKED
 from protocol.errors import BadAnswer, OriginFailed
 
 _log = logging.getLogger(__name__)
@@ -30,13 +32,15 @@ FindProxy = Callable[[str, str], str | None]
 _SCHEMES: Final = ("http", "https")
 _LOCATION_SHOWN: Final = 80
 _USER_AGENT: Final = "modswarm"
+_PASSWORD: Final = 407
 
 
 def environment_proxy(scheme: str, host: str) -> str | None:
     """A FindProxy by HTTP_PROXY, HTTPS_PROXY and NO_PROXY, or what else this system has."""
     if urllib.request.proxy_bypass(host):
         return None
-    return urllib.request.getproxies().get(scheme)
+    named = urllib.request.getproxies().get(scheme)
+    return f"http://{named}" if named and "://" not in named else named
 
 
 class OriginClient:
@@ -85,17 +89,18 @@ class OriginClient:
     async def _ask(
         self, at: URL, headers: dict[str, str], *, trusted: bool
     ) -> aiohttp.ClientResponse:
-        proxy = self._find_proxy(at.scheme, at.host or "")
+        named = self._find_proxy(at.scheme, at.host or "")
+        proxy = _proxy_url(named) if named and trusted else None
         try:
             return await self._session(trusted=trusted).get(
-                at,
-                headers=headers,
-                allow_redirects=False,
-                proxy=proxy if trusted else None,
+                at, headers=headers, allow_redirects=False, proxy=proxy
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = said_of(error)
-            if proxy and not trusted and isinstance(failure, OriginFailed):
+            if proxy is not None:
+                by_proxy = f"{failure}, by the proxy {proxy.host} of this system"
+                raise type(failure)(by_proxy) from error
+            if named and isinstance(failure, OriginFailed):
                 raise OriginFailed(f"{failure}; {_PROXY_LEFT_OUT}") from error
             raise failure from error
 
@@ -116,9 +121,18 @@ class OriginClient:
 
 
 _PROXY_LEFT_OUT: Final = (
-    "the proxy of this system is used for origins in config.toml alone, as through it nobody sees"
-    " what is connected to: name this one there if you trust it"
+    "the proxy of this system is used for origins in config.toml alone, as it hides which address"
+    " is connected to: name this one there if you trust it"
 )
+
+
+def _proxy_url(named: str) -> URL:
+    """The proxy that the environment names; raises OriginFailed, which keeps its password."""
+    with contextlib.suppress(ValueError):
+        proxy = URL(named)
+        if proxy.scheme in _SCHEMES and proxy.host and proxy.port:
+            return proxy
+    raise OriginFailed("this system names a proxy that is not of the form http://HOST:PORT")
 
 
 def _next(at: URL, location: str) -> URL:
@@ -133,6 +147,8 @@ def _next(at: URL, location: str) -> URL:
         raise BadAnswer(f"it redirects to {str(to)[:_LOCATION_SHOWN]!r}, which is not HTTP")
     if at.scheme == "https" and to.scheme == "http":
         raise BadAnswer("it redirects from https to http, which others can read and change")
+    if to.port in BLOCKED:
+        raise BadAnswer(f"it redirects to port {to.port}, which is kept for another service")
     if to.user or to.password:
         raise BadAnswer("it redirects to an address with a user or a password")
     return to
@@ -150,6 +166,9 @@ def said_of(error: BaseException) -> OriginFailed | BadAnswer:
         return BadAnswer(f"its TLS certificate is not trusted: {told}")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return OriginFailed("no address is known for its name")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        says = "a password is asked for" if error.status == _PASSWORD else "it is refused"
+        return BadAnswer(f"{says} ({error.status})")
     if isinstance(error, aiohttp.ClientSSLError):
         return BadAnswer("no TLS connection comes about with it")
     if isinstance(error, TimeoutError):

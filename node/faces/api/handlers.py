@@ -27,7 +27,7 @@ from protocol import limits
 from protocol.causes.failed_checks import expected_of
 from protocol.content.file_paths import quoted
 from protocol.content.link import LineageLink, ModLink
-from protocol.content.origins.urls import origin_url
+from protocol.content.origins.urls import named_origin
 from protocol.errors import NotFound
 from protocol.identity import base32_bytes, base32_text
 from protocol.texts.links import any_link_in, link_in
@@ -97,7 +97,8 @@ async def network(service: Service, call: ApiCall) -> NetworkReport:
 async def share(service: Service, call: ApiCall, progress: ReportProgress) -> ShareResult:
     """Share a folder or a file of this machine."""
     source = absolute_path(call.body["path"])
-    origins = tuple(dict.fromkeys(map(origin_url, call.body.get("origins", ()))))
+    given = call.body.get("origins")
+    origins = None if given is None else tuple(dict.fromkeys(map(named_origin, given)))
     return await service.node.sharing.share(
         source,
         call.body.get("name"),

@@ -1,7 +1,8 @@
 """Which addresses a stranger may make this node connect to: those of machines on the internet.
 
-A link's maker chooses its origins, and whoever runs one its redirects. An address of this machine,
-of its network or of its provider would let them reach by this node what they cannot reach.
+A link's maker chooses its origins, and an origin's operator its redirects. By an address of this
+machine, of its network or of its provider both would reach through this node what they cannot
+reach themselves.
 """
 
 import ipaddress

@@ -4,13 +4,17 @@
 fragment and no escapes: it stands in links, which programs escape and unescape as they like.
 """
 
+import contextlib
 import re
+from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
 import idna
 
 from protocol import limits
 from protocol.addresses import canonical, split_host_port
+from protocol.content.origins.ports import BLOCKED
+from protocol.content.origins.public_hosts import why_not_public
 from protocol.errors import BadAddress, BadInput
 from protocol.identity import base32_text
 
@@ -71,8 +75,11 @@ def _place(place: str, port: int, shown: str) -> tuple[str, int]:
             host = place
     except BadAddress as error:
         raise BadInput(f"not the address of an origin: {error}") from None
-    if not port:
-        raise BadInput(f"not the address of an origin: port 0 in {shown}")
+    if port in BLOCKED:
+        raise BadInput(
+            f"no origin is at port {port}, which is kept for another service: let the server listen"
+            f" at another port: {shown}"
+        )
     if _LITERAL.fullmatch(host):
         try:
             literal = canonical(host, port).host
@@ -90,6 +97,42 @@ def _name(host: str, shown: str) -> str:
     if not _HOST.fullmatch(ascii_host) or _LITERAL.fullmatch(ascii_host):
         raise BadInput(f"not the name of a server: {shown}")
     return ascii_host
+
+
+def named_origin(text: str) -> str:
+    """An origin that a link or a lineage is to name; raises BadInput, also for one that no reader
+    of it connects to, as it is not on the internet.
+    """
+    url = origin_url(text)
+    host = _host(url)
+    what = why_not_public(host) if _LITERAL.fullmatch(host) else _kept_name(host)
+    if what is not None:
+        raise BadInput(
+            f"{host} is an address of {what}, to which a link lets no node connect: name a server"
+            " on the internet, or this one in config.toml of each node that is to ask it"
+        )
+    return url
+
+
+def recorded_origins(texts: Iterable[str]) -> tuple[str, ...]:
+    """The origins among what records and links name, each once: a publisher may write anything."""
+    found: dict[str, None] = {}
+    for text in texts:
+        with contextlib.suppress(BadInput):
+            found[origin_url(text)] = None
+    return tuple(found)
+
+
+def _host(url: str) -> str:
+    """The host of an origin in its one spelling, an IPv6 literal without brackets."""
+    place = url.partition("://")[2].partition("/")[0]
+    return place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
+
+
+def _kept_name(host: str) -> str | None:
+    """What a name is for that the DNS gives to nothing on the internet (RFC 6761, RFC 6762)."""
+    kept = {"localhost": "this machine", "local": "a link alone", "internal": "a private network"}
+    return kept.get(host.rpartition(".")[2])
 
 
 def origin_hint(url: str) -> str:

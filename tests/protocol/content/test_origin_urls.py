@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from protocol import limits
 from protocol.content.link import ModLink, parse
-from protocol.content.origins.urls import file_names, hinted_origin, origin_hint, origin_url
+from protocol.content.origins.urls import (
+    file_names,
+    hinted_origin,
+    named_origin,
+    origin_hint,
+    origin_url,
+    recorded_origins,
+)
 from protocol.errors import BadInput, BadLink
 
 PARTS = st.from_regex(r"\A[A-Za-z0-9_~+-]{1,12}\Z")
@@ -45,6 +52,41 @@ def test_an_origin_has_one_spelling(written: str, meant: str) -> None:
 def test_what_is_no_origin_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
         origin_url(text)
+
+
+@pytest.mark.parametrize("port", [0, 22, 25, 587, 3659, 6000, 6667, 10080])
+def test_no_port_of_another_service_is_an_origin_s(port: int) -> None:
+    with pytest.raises(BadInput, match=f"port {port}, which is kept for another service"):
+        origin_url(f"https://a.example:{port}/files")
+    link = f"{ModLink(bytes(32))}?o=http%3A%2F%2Fa.example%3A{port}"
+    with pytest.raises(BadLink, match=f"port {port}"):
+        parse(link)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        *(("http://127.0.0.1:8080", "this machine"), ("http://[::1]/a", "this machine")),
+        *(("http://localhost:8080/", "this machine"), ("http://a.LOCALHOST", "this machine")),
+        *(("http://192.168.1.7/a", "a private network"), ("http://nas.local", "a link alone")),
+        ("http://[::ffff:10.0.0.1]", "a private network"),
+    ],
+)
+def test_no_link_is_to_name_what_its_readers_do_not_connect_to(text: str, what: str) -> None:
+    """It may be in settings, and readers of a link that names it know what to do."""
+    assert origin_url(text)
+    with pytest.raises(BadInput, match=f"is an address of {what}, .* config.toml"):
+        named_origin(text)
+
+
+@pytest.mark.parametrize("text", ["https://8.8.8.8:8443/a", "http://[2606:4700::1]", "http://a.b"])
+def test_a_link_may_name_what_is_on_the_internet(text: str) -> None:
+    assert named_origin(text) == text
+
+
+def test_what_a_publisher_recorded_is_read_as_far_as_it_is_origins() -> None:
+    texts = ("https://A.example/", "ftp://b.example", "http://c.example:25", "https://a.example")
+    assert recorded_origins(texts) == ("https://a.example",)
 
 
 @given(st.text(max_size=250))

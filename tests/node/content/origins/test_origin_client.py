@@ -19,7 +19,7 @@ from node.content.origins.consent import OriginConsent
 from node.content.origins.origins import NamedBy, NamedOrigin, Origins
 from protocol.errors import BadAnswer, NoSources, OriginFailed
 from tests.node.content.origins.origin_worlds import by_link, closing, origin_world
-from tests.node.content.origins.web_server import Request, web_server
+from tests.node.content.origins.web_server import Manner, Request, web_server
 
 pytestmark = pytest.mark.real_loop
 
@@ -110,6 +110,19 @@ async def test_a_redirect_of_our_own_server_leads_to_no_other_private_one() -> N
             assert inside.connections == 0
 
 
+@pytest.mark.parametrize("port", [0, 25])
+async def test_a_redirect_leads_to_no_port_of_another_service(port: int) -> None:
+    """Not even at the same host."""
+
+    async def redirect(request: Request) -> None:
+        await request.send("302 Found", b"", f"Location: http://127.0.0.1:{port}/x")
+
+    async with web_server({}, redirect) as server:
+        client = OriginClient(find_proxy=no_proxy)
+        told = await failure(client, f"{server.url}/x", trusted=True)
+        assert f"redirects to port {port}" in told
+
+
 @pytest.mark.parametrize("location", ["http://127.0.0.1/", "//127.0.0.1/x", "/x"])
 async def test_https_never_becomes_http(location: str, tmp_path: Path) -> None:
     async def redirect(request: Request) -> None:
@@ -122,7 +135,7 @@ async def test_https_never_becomes_http(location: str, tmp_path: Path) -> None:
         assert ("from https to http" in told) is location.startswith("http:")
 
 
-async def test_a_certificate_that_nobody_trusts_is_named(tmp_path: Path) -> None:
+async def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path) -> None:
     server_tls, client_tls = certificates(tmp_path)
     async with origin_world(tmp_path) as world, web_server(world.files, ssl=server_tls) as server:
         async with closing(world.origins(server.url)) as origins:
@@ -144,7 +157,7 @@ async def test_a_server_without_tls_is_named() -> None:
         assert "TLS" in await failure(OriginClient(find_proxy=no_proxy), url, trusted=True)
 
 
-async def test_nobody_who_listens_is_named() -> None:
+async def test_a_port_where_nothing_listens_is_named() -> None:
     async with web_server({}) as server:
         url = server.url
     told = await failure(OriginClient(find_proxy=no_proxy), url, trusted=True)
@@ -171,6 +184,35 @@ async def test_a_proxy_is_used_for_our_own_origins_and_for_no_other(tmp_path: Pa
         assert len(proxy.requests) == before
 
 
+async def refuses(request: Request) -> None:
+    await request.send("403 No")
+
+
+async def wants_a_password(request: Request) -> None:
+    await request.send("407 No", b"", "Proxy-Authenticate: Basic")
+
+
+@pytest.mark.parametrize(
+    ("manner", "why"), [(refuses, "it is refused (403)"), (wants_a_password, "a password is asked")]
+)
+async def test_what_a_proxy_refuses_is_told_as_its_word(manner: Manner, why: str) -> None:
+    async with web_server({}, manner) as proxy:
+        client = OriginClient(find_proxy=lambda *_: f"http://ann:secret@127.0.0.1:{proxy.port}")
+        told = await failure(client, "https://mods.example/x", trusted=True)
+        assert why in told
+        assert "by the proxy 127.0.0.1 of this system" in told
+        assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    "named", ["socks5://ann:secret@127.0.0.1:1", "http://:80", "::::", "http://127.0.0.1:99999"]
+)
+async def test_a_proxy_that_is_none_is_told_without_its_password(named: str) -> None:
+    client = OriginClient(find_proxy=lambda *_: named)
+    told = await failure(client, "http://mods.example/x", trusted=True)
+    assert told == "this system names a proxy that is not of the form http://HOST:PORT"
+
+
 def test_the_environment_names_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -178,6 +220,8 @@ def test_the_environment_names_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment_proxy("http", "mods.example") is None
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "intern.example")
+    assert environment_proxy("http", "mods.example") == "http://proxy.example:3128"
+    monkeypatch.setenv("http_proxy", "proxy.example:3128")
     assert environment_proxy("http", "mods.example") == "http://proxy.example:3128"
     assert environment_proxy("https", "mods.example") is None
     assert environment_proxy("http", "intern.example") is None

@@ -241,7 +241,7 @@ BROKEN: dict[str, tuple[Manner, str]] = {
     "redirect to a file": (to_a_file, "not HTTP"),
     "redirect to a user": (to_a_user, "a user or a password"),
     "redirect to private": (
-        lambda request: request.send("302 Found", b"", "Location: http://127.0.0.2:9/"),
+        lambda request: request.send("302 Found", b"", "Location: http://127.0.0.2:8009/"),
         "127.0.0.2 is an address of this machine",
     ),
     "overloaded": (overloaded, "overloaded"),
