@@ -159,14 +159,14 @@ class Sharing:
         exclude: Sequence[str] = (),
         continues: bool = False,
         times: bool = True,
-        origins: tuple[str, ...] = (),
+        origins: tuple[str, ...] | None = None,
     ) -> ShareResult:
         """Publish a folder or a file but for what is left out, as the next version of its lineage.
 
         `exclude` has patterns besides those in the folder; `continues`: as a version of the mod of
         that name, though it was made of another folder. `times`: tell when files were modified.
-        `origins`: HTTP servers for the links. Raises BadFolder, UnsafePath, BadInput, NameTaken,
-        DiskError.
+        `origins`: HTTP servers for the links, or None for those that the lineage names already.
+        Raises BadFolder, UnsafePath, BadInput, NameTaken, DiskError.
         """
         with self.keeping.storing():
             shared = await self._publisher.publish(
@@ -175,12 +175,13 @@ class Sharing:
         await self._announcer.announce()
         await self._membership.join_outcome()  # a mod may be shared right after the start
         announced = await self._presence.announce(shared.mod_id)
-        await self.versions.tell(shared, origins)
+        origins = await self.versions.tell(shared, origins)
         await self._drop_old_versions(shared.keys.public_key)
         return ShareResult(
             mod_id=shared.mod_id,
             link=replace(shared.link, origins=origins),
             lineage=LineageLink(shared.keys.public_key, shared.keys.reading_key, (), origins),
+            origins=origins,
             name=shared.name,
             version=shared.version,
             is_new=shared.is_new,
@@ -362,7 +363,7 @@ class Sharing:
             stats,
             seconds=self._loop.time() - started,
             first_byte_s=first.at - started if first.at is not None else None,
-            transfer_s=transferred - max(stats.linked_at, started),
+            transfer_s=transferred - _began(download, stats, started),
         )
 
     async def repair(
@@ -408,6 +409,13 @@ class _FirstByte:
 def _check_openable(link: ModLink) -> None:
     if link.content_key is None:
         raise BadLink("the link is cut: it lacks the key that opens the mod, which stands behind #")
+
+
+def _began(download: DownloadResult, stats: FetchStats, started: float) -> float:
+    """When the transfer began: with the first link, unless an origin served (its name is a URL)."""
+    if stats.linked_at is None or any("/" in name for name in download.bytes_from):
+        return started
+    return max(stats.linked_at, started)
 
 
 def _result(

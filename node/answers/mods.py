@@ -66,6 +66,8 @@ class ShareResult:
     """That of this version."""
     lineage: LineageLink
     """That of the mod through all its versions, the newest of which is this."""
+    origins: tuple[str, ...]
+    """The HTTP servers that both links and the lineage's record name."""
     name: str
     version: int
     """Within its lineage, counted from 1."""
@@ -119,10 +121,10 @@ class GetResult:
     seconds: Seconds
     first_byte_ms: Milliseconds | None
     """From the request to the first verified chunk; null when nothing had to be fetched."""
-    lookup_ms: Milliseconds
-    """To read the provider records from the DHT."""
-    connect_ms: Milliseconds
-    """From the first call that succeeded to its open link."""
+    lookup_ms: Milliseconds | None
+    """To read the provider records from the DHT; null if they were not read to their end."""
+    connect_ms: Milliseconds | None
+    """From the first call that succeeded to its open link; null if no link opened."""
     transfer_MBps: Annotated[float, Decimals(2)] | None  # noqa: N815 (the unit)
     """Megabytes a second; null when nothing had to be fetched."""
     record_hops: int
@@ -156,6 +158,8 @@ class OriginsView:
     origins: tuple[str, ...]
     agreed: bool | None
     """Null: no person has said so far, and they are not asked."""
+    hidden: bool
+    """Whether this node hides its address: then they are not asked, whatever a person says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,10 +254,15 @@ class Following:
         )
 
     async def resolve(self, link: LineageLink) -> ModLink:
-        """The link of the version that a lineage's link means; raises as `VersionChain.find`."""
+        """The link of the version that a lineage's link means.
+
+        What a person said of the lineage's origins holds for it. Raises as `VersionChain.find`,
+        DiskError.
+        """
         version = await self.chain.find(link)
-        urls = tuple(one.url for one in version.origins)
-        return replace(version.link, origins=urls[: limits.ORIGINS_NAMED])
+        urls = tuple(one.url for one in version.origins)[: limits.ORIGINS_NAMED]
+        self._sharing.origins.consent.carry(link.lineage_key, version.link.mod_id, urls)
+        return replace(version.link, origins=urls)
 
     async def origins(self, link: LineageLink) -> tuple[str, ...]:
         """The HTTP servers that a lineage's link and newest record name; raises NotFound."""

@@ -12,7 +12,6 @@ from node.content.vault.stored_mod import Lineage
 from node.content.vault.tables.vault_tables import VaultTables
 from node.content.vault.vault import Vault
 from node.overlay.lineages.lineages import Lineages
-from node.overlay.records.publishing import Published
 from node.tasks import TaskOwner
 from protocol.content.file_paths import quoted
 from protocol.content.lineage.body import wrapped_content_key
@@ -21,6 +20,7 @@ from protocol.content.lineage.history import body_of, recalled
 from protocol.content.lineage.keys import LineageKeys
 from protocol.content.link import LineageLink
 from protocol.content.manifests.contents import VersionKeys
+from protocol.content.origins.urls import recorded_origins
 from protocol.errors import (
     BadContent,
     BadInput,
@@ -70,13 +70,10 @@ class OwnVersions:
             if lineage.seed is None or lineage.head is None:
                 continue
             newest = self._lineages.heard.newest(lineage.keys.public_key)
-            origins = () if newest is None else body_of(newest).origins
             if newest is not None and body_of(newest).version >= lineage.version:
                 continue
             try:
-                await self._tell(
-                    lineage.number, lineage.keys, lineage.head, lineage.version, origins
-                )
+                await self._tell(lineage.number, lineage.keys, lineage.head, lineage.version)
             except ModswarmError as error:
                 _log.warning("version %d of %s: %s", lineage.version, lineage.name, error)
 
@@ -111,10 +108,13 @@ class OwnVersions:
             return None
         return NewestVersion(body.version, VersionKeys(body.mod_id, content_key))
 
-    async def tell(self, shared: PublishedMod, origins: tuple[str, ...] = ()) -> Published | None:
-        """Sign and store the record of a version; None where there is nothing to be told.
+    async def tell(
+        self, shared: PublishedMod, origins: tuple[str, ...] | None = None
+    ) -> tuple[str, ...]:
+        """Sign and store the record of a version, unless there is nothing to be told.
 
-        Raises DiskError.
+        `origins`: the HTTP servers that it names; those of the record before, if None. Returns
+        them. Raises DiskError.
         """
         assert shared.link.content_key is not None
         keys = VersionKeys(shared.mod_id, shared.link.content_key)
@@ -126,28 +126,30 @@ class OwnVersions:
         keys: LineageKeys,
         named: VersionKeys,
         version: int,
-        origins: tuple[str, ...],
-    ) -> Published | None:
-        """None where the newest record names it already, or a higher version.
+        origins: tuple[str, ...] | None = None,
+    ) -> tuple[str, ...]:
+        """Does nothing where the newest record names it already, or a higher version.
 
         Two versions may have been shared at once, and no record may follow that of the higher one.
         """
         async with self._telling.setdefault(number, asyncio.Lock()):
             await self._keep(number, keys)
             newest = self._lineages.heard.newest(keys.public_key)
-            if newest is not None:
-                body = body_of(newest)
+            body = None if newest is None else body_of(newest)
+            if origins is None:
+                origins = () if body is None else recorded_origins(body.origins)
+            if body is not None:
                 is_named = body.mod_id == named.mod_id and body.origins == origins
                 if is_named or body.version > version:
-                    return None
-            _, published = await self._lineages.publisher.publish(
+                    return origins
+            await self._lineages.publisher.publish(
                 keys.public_key,
                 mod_id=named.mod_id,
                 version=version,
                 wrapped_key=wrapped_content_key(named.content_key, keys.reading_key, named.mod_id),
                 origins=origins,
             )
-            return published
+            return origins
 
     # What a person asks -------------------------------------------------------------------
 
@@ -159,10 +161,11 @@ class OwnVersions:
     def _view(self, lineage: Lineage) -> LineageView:
         keys, heard = lineage.keys, self._lineages.heard
         newest, seen = heard.newest(keys.public_key), heard.seen(keys.public_key)
+        origins = () if newest is None else recorded_origins(body_of(newest).origins)
         return LineageView(
             name=lineage.name,
             lineage=keys.public_key,
-            link=LineageLink(keys.public_key, keys.reading_key),
+            link=LineageLink(keys.public_key, keys.reading_key, (), origins),
             path=lineage.path or "",
             version=lineage.version,
             kept=lineage.kept,

@@ -9,11 +9,14 @@ from protocol.identity import PeerId, peer_id_text
 
 @dataclass(slots=True)
 class FetchStats:
-    """Figures of a search for holders. `linked_at`: when the first link opened, loop's clock."""
+    """Figures of a search for holders, None for what it has not come to.
 
-    lookup_ms: float = 0.0
-    connect_ms: float = 0.0
-    linked_at: float = 0.0
+    `linked_at`: when the first link opened, loop's clock.
+    """
+
+    lookup_ms: float | None = None
+    connect_ms: float | None = None
+    linked_at: float | None = None
     record_hops: int = 0
     signaled_via: list[PeerId] = field(default_factory=list)
     sources: list[PeerId] = field(default_factory=list)

@@ -130,8 +130,8 @@ async def _get(getter: WholeResident, link: str, target: Path) -> _Download:
         loop.time() - started,
         len(report.sources),
         report.bytes_fetched,
-        report.lookup_ms / 1000,
-        report.connect_ms / 1000,
+        (report.lookup_ms or 0.0) / 1000,
+        (report.connect_ms or 0.0) / 1000,
     )
 
 

@@ -31,10 +31,13 @@ class Town:
         self.nodes = [one for one in world.residents if isinstance(one, WholeResident)]
         self.publisher, self.follower = self.nodes[:2]
 
-    async def share(self, files: dict[str, bytes]) -> ShareResult:
+    async def share(
+        self, files: dict[str, bytes], origins: tuple[str, ...] | None = None
+    ) -> ShareResult:
         write_files(self.source, files)
         with self.publisher.host.running():
-            return await self.publisher.running_node.sharing.share(self.source)
+            sharing = self.publisher.running_node.sharing
+            return await sharing.share(self.source, origins=origins)
 
     async def follow(self, shared: ShareResult, **settings: object) -> FollowView:
         with self.follower.host.running():

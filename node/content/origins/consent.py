@@ -37,6 +37,15 @@ class OriginConsent:
             return None
         return any(known[url] for url in urls)
 
+    def carry(self, lineage_key: bytes, mod_id: bytes, urls: Sequence[str]) -> None:
+        """Let what a person said of a lineage hold for one of its versions; raises DiskError."""
+        said = self._answers.get(base32_text(lineage_key), {})
+        known = self._answers.get(base32_text(mod_id), {})
+        for agreed in (True, False):
+            news = [url for url in urls if said.get(url) is agreed is not known.get(url)]
+            if news:
+                self.remember(mod_id, news, agreed=agreed)
+
     def remember(self, subject: bytes, urls: Sequence[str], *, agreed: bool) -> None:
         """Keep what a person says; raises DiskError, and then it holds until the node ends."""
         name = base32_text(subject)

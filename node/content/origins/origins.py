@@ -83,7 +83,7 @@ class Origins:
         self._client = client
         self._rng = rng
         self._configured = tuple(NamedOrigin(url, NamedBy.CONFIG) for url in configured)
-        self._hidden = hidden
+        self.hidden = hidden
         self._health: dict[str, OriginHealth] = {}
         self._tasks = TaskOwner("origins")
 
@@ -120,7 +120,7 @@ class Origins:
         """Whether a request may leave for it."""
         if named.by is NamedBy.CONFIG:
             return True
-        return not self._hidden and self.consent.agreed(named.subject, named.url)
+        return not self.hidden and self.consent.agreed(named.subject, named.url)
 
     def open(self, named: NamedOrigin, mod_id: bytes, reader: AnswerReader) -> OriginStream:
         """Begin a stream; raises OriginFailed while the origin is left alone."""
@@ -130,7 +130,7 @@ class Origins:
             del self._health[next(iter(self._health))]
         left_s = health.rests_until - asyncio.get_running_loop().time()
         if left_s > 0:
-            raise OriginFailed(f"it failed, and is asked again in {left_s:.0f} s")
+            raise OriginFailed(f"{health.why}; it is asked again in {left_s:.0f} s")
         return OriginStream(
             *(named.url, mod_id, reader, self._client, health, self._tasks, self._rng),
             trusted=named.by is NamedBy.CONFIG,

@@ -137,7 +137,7 @@ class OriginStream:
         """End the stream; an origin that sent what it was not asked for is left alone."""
         self.close()
         if for_good:
-            self._failed(for_good=True)
+            self._failed("it sent what it was not asked for", for_good=True)
 
     def _end_workers(self) -> None:
         for worker in tuple(self._workers):
@@ -156,7 +156,7 @@ class OriginStream:
                 self._answer(frames.Refused(_STREAM, frames.NOT_HELD))
             except (*_HTTP_ERRORS, OriginFailed, BadAnswer) as error:
                 failure = said_of(error)
-                is_over = self._failed(for_good=isinstance(failure, BadAnswer))
+                is_over = self._failed(str(failure), for_good=isinstance(failure, BadAnswer))
                 if not (is_over or self._is_opened):
                     await asyncio.sleep(limits.ORIGIN_RETRY_S)
                     continue
@@ -225,11 +225,12 @@ class OriginStream:
         try:
             await self._fetch_range(part)
         except NotThere:
-            self._failed(for_good=True)
-            self._lose("it has the mod's manifest and not its chunks: upload both files")
+            reason = "it has the mod's manifest and not its chunks: upload both files"
+            self._failed(reason, for_good=True)
+            self._lose(reason)
         except (*_HTTP_ERRORS, OriginFailed, BadAnswer) as error:
             failure = said_of(error)
-            if self._failed(for_good=isinstance(failure, BadAnswer)):
+            if self._failed(str(failure), for_good=isinstance(failure, BadAnswer)):
                 self._lose(str(failure))
             else:
                 await asyncio.sleep(limits.ORIGIN_RETRY_S)
@@ -299,16 +300,16 @@ class OriginStream:
         """What an answer is; a server that asks to be left alone for a while is."""
         try:
             return judge()
-        except OriginFailed:
+        except OriginFailed as failure:
             after_s = retry_after_s(got.headers)
             if after_s:
-                self._failed(for_good=False, after_s=after_s)
+                self._failed(str(failure), for_good=False, after_s=after_s)
             raise
 
-    def _failed(self, *, for_good: bool, after_s: float = 0.0) -> bool:
+    def _failed(self, why: str, *, for_good: bool, after_s: float = 0.0) -> bool:
         """Note a failure; whether the origin is to be left alone."""
         now, chance = self._loop.time(), self._rng.random()
-        return self._health.failed(now, chance, for_good=for_good, after_s=after_s)
+        return self._health.failed(now, chance, why, for_good=for_good, after_s=after_s)
 
     def _answer(self, answer: ContentAnswer) -> None:
         if self.is_open:

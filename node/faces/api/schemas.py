@@ -118,7 +118,8 @@ SHARE = _request(
             "type": "array",
             "maxItems": limits.ORIGINS_NAMED,
             "items": _bounded(limits.PASTED_CHARS, "The URL of a folder with the exported mod."),
-            "description": "HTTP servers that the link names beside peers.",
+            "description": "HTTP servers that the links name beside peers; without this field those"
+            " that the version before named, and none for an empty list.",
         },
     },
 )
@@ -200,11 +201,8 @@ ORIGINS = _request(
     {
         "agreed": {
             "type": "boolean",
-            "description": "Whether the origins of the link may be asked for its mod; remembered.",
-        },
-        "follow": {
-            "type": "boolean",
-            "description": "Of a lineage's link: for all versions, as `follow` asks for them.",
+            "description": "Whether the origins of the link may be asked for its mod, or for a"
+            " lineage's link for all its versions; remembered.",
         },
     },
 )

@@ -32,17 +32,16 @@ async def limit(service: Service, call: ApiCall) -> LimitsView:
 async def origins(service: Service, call: ApiCall) -> OriginsView:
     """The origins of a link, and whether they may be asked; with `agreed` a person says so.
 
-    With `follow` that is for all versions of the mod, and else for the one that the link means.
+    What is said of a lineage's link is for all versions of the mod.
     """
-    link, consent = any_link_in(call.body["link"]), service.node.sharing.origins.consent
-    if isinstance(link, LineageLink) and call.body.get("follow", False):
+    link, origins = any_link_in(call.body["link"]), service.node.sharing.origins
+    if isinstance(link, LineageLink):
         subject, urls = link.lineage_key, await service.node.following.origins(link)
     else:
-        version = await meant(service, call.body["link"])
-        subject, urls = version.mod_id, version.origins
+        subject, urls = link.mod_id, link.origins
     if "agreed" in call.body and urls:
-        consent.remember(subject, urls, agreed=call.body["agreed"])
-    return OriginsView(urls, consent.answer(subject, urls))
+        origins.consent.remember(subject, urls, agreed=call.body["agreed"])
+    return OriginsView(urls, origins.consent.answer(subject, urls), hidden=origins.hidden)
 
 
 async def export(service: Service, call: ApiCall, progress: ReportProgress) -> ExportResult:

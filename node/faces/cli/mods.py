@@ -156,11 +156,12 @@ def _tell_fetched(fetched: dict[str, Any]) -> None:
     facts = [("Written to", fetched["path"]), ("Contents", written)]
     if fetched["sources"]:
         sources = _sources(fetched["sources"])
-        facts += [
-            ("Fetched", f"{output.size(fetched['bytes_fetched'])} from {sources}"),
-            ("Looked up in", output.milliseconds(fetched["lookup_ms"])),
-            ("Linked in", output.milliseconds(fetched["connect_ms"])),
-        ]
+        facts.append(("Fetched", f"{output.size(fetched['bytes_fetched'])} from {sources}"))
+        if not all(map(_is_origin, fetched["sources"])):
+            facts += [
+                ("Looked up in", output.milliseconds(fetched["lookup_ms"])),
+                ("Linked in", output.milliseconds(fetched["connect_ms"])),
+            ]
     else:
         facts.append(("Fetched", "nothing, it was all in the vault"))
     if fetched["banned"]:
@@ -169,9 +170,14 @@ def _tell_fetched(fetched: dict[str, Any]) -> None:
     output.show_facts([*facts, ("Took", output.duration(fetched["seconds"]))])
 
 
+def _is_origin(source: str) -> bool:
+    """An origin's name is its URL."""
+    return "/" in source
+
+
 def _sources(names: list[str]) -> str:
-    """2 peers and 1 origin: the names of these are URLs."""
-    origins = sum("/" in name for name in names)
+    """Such as 2 peers and 1 origin."""
+    origins = sum(map(_is_origin, names))
     peers = len(names) - origins
     told = [counted(peers, "peer")] if peers or not origins else []
     return " and ".join(told + ([counted(origins, "origin")] if origins else []))

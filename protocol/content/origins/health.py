@@ -14,6 +14,8 @@ class OriginHealth:
         self._rests = 0
         self._failed_at = float("-inf")
         self.rests_until = float("-inf")
+        self.why = ""
+        """Why it is left alone, in words."""
 
     def answered(self) -> None:
         """It sent something whole, right or not."""
@@ -23,7 +25,9 @@ class OriginHealth:
         """What it sent was what it was asked for."""
         self._failures = self._rests = 0
 
-    def failed(self, now: float, chance: float, *, for_good: bool, after_s: float = 0.0) -> bool:
+    def failed(
+        self, now: float, chance: float, why: str, *, for_good: bool, after_s: float = 0.0
+    ) -> bool:
         """Note a failure; whether it is left alone from now on, until `rests_until`.
 
         `for_good`: what it does will not change by asking again. `chance` is from 0 to 1, so that
@@ -37,5 +41,6 @@ class OriginHealth:
             return False
         pause_s = min(limits.ORIGIN_REST_S * 2.0**self._rests, limits.ORIGIN_REST_MAX_S)
         self._failures, self._rests = 0, min(self._rests + 1, limits.ORIGIN_RESTS_COUNTED)
+        self.why = why
         self.rests_until = max(self.rests_until, now + max(pause_s * (1 + chance) / 2, after_s))
         return True

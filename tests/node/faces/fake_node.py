@@ -156,6 +156,7 @@ class FakeOrigins:
 
     def __init__(self, home: Path) -> None:
         self.consent = OriginConsent(home / "origins.json")
+        self.hidden = False
 
 
 class FakeExporter:
@@ -187,9 +188,11 @@ class FakeSharing(GetDouble):
         self.times, self.continued, self.is_new, self.version = True, False, True, 1
         self.taken_from: str | None = None
         self.lineage = LineageLink(MOD_ID, bytes(32))
+        self.named: tuple[str, ...] = ()
         self.left_out: tuple[str, ...] = ()
         self.idle: tuple[str, ...] = ()
         self.signaled_via: tuple[PeerId, ...] = (PEER,)
+        self.sources: tuple[str, ...] = (peer_id_text(PEER),)
         self.mod_list = [stored_mod(MOD_ID, "hats")]
         self.keeping = FakeKeeping(answer)
         self.caching = FakeCaching(answer)
@@ -210,9 +213,10 @@ class FakeSharing(GetDouble):
         exclude: Sequence[str] = (),
         continues: bool = False,
         times: bool = True,
-        origins: tuple[str, ...] = (),
+        origins: tuple[str, ...] | None = None,
     ) -> ShareResult:
         self._answer("share", path, name)
+        self.named = self.named if origins is None else origins
         if self.taken_from is not None and not continues:
             raise NameTaken(f"the mod was shared from {self.taken_from}", advice="With --as.")
         self.excluded, self.times, self.continued = tuple(exclude), times, continues
@@ -221,8 +225,8 @@ class FakeSharing(GetDouble):
         name, count = name or path.name, len(self.left_out)
         left_out = count, self.left_out[:10], self.idle
         return ShareResult(
-            *(MOD_ID, replace(self.link, origins=origins), self.lineage, name, self.version),
-            *(self.is_new, 2, 10, 10),
+            *(MOD_ID, replace(self.link, origins=self.named), self.lineage, self.named, name),
+            *(self.version, self.is_new, 2, 10, 10),
             self.announcement,
             *left_out,
         )
@@ -258,7 +262,7 @@ class FakeSharing(GetDouble):
             transfer_MBps=1.5,
             record_hops=2,
             signaled_via=self.signaled_via,
-            sources=(peer_id_text(PEER),),
+            sources=self.sources,
             banned=self.banned,
         )
 

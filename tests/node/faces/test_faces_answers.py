@@ -141,13 +141,14 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
     ),
     (
         ShareResult(
-            *(MOD, LINK, LINEAGE, "hats", 7, True, 2, 10, 5),
+            *(MOD, LINK, LINEAGE, ("https://a.example",), "hats", 7, True, 2, 10, 5),
             *(Announcement(3, 4, {"key_full": 1}), 1, ("a/",), ("*.tmp",)),
         ),
         {
             "mod_id": M,
             "link": str(LINK),
             "lineage": str(LINEAGE),
+            "origins": ["https://a.example"],
             "name": "hats",
             "version": 7,
             "is_new": True,

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
 from node.content.origins.consent import OriginConsent
 from node.faces.cli import exits
-from protocol.content.link import parse
+from protocol.content.link import AnyLink, parse
 from tests.node.faces.commands import status_of, told_by
 from tests.node.faces.fake_following import LINEAGE
 from tests.node.faces.fake_node import LINK, MOD_ID, FakeNode
@@ -30,6 +31,98 @@ def test_share_refuses_what_is_no_origin_before_anything_is_shared(
     assert status_of("share", str(tmp_path), "--origin", url) == exits.USAGE
     assert "origin" in capsys.readouterr().err
     assert not [one for one in node.asked if one[0] == "share"]
+
+
+def test_share_again_keeps_the_origins_until_others_or_none_are_given(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def links(*words: str) -> tuple[tuple[str, ...], str]:
+        assert status_of("share", str(tmp_path), *words) == exits.OK
+        told = capsys.readouterr()
+        return parse(told.out).origins, told.err
+
+    assert links("--origin", ORIGIN) == ((ORIGIN,), ANY)
+    origins, told = links()
+    assert origins == (ORIGIN,)
+    assert f"The links name {ORIGIN} beside peers; `--origin none` takes them out." in told
+    assert told_by(capsys, "share", str(tmp_path))["origins"] == [ORIGIN]
+    origins, told = links("--origin", "none")
+    assert origins == ()
+    assert "The links name" not in told
+    assert links() == ((), ANY)
+    assert status_of("share", str(tmp_path), "--origin", "none", "--origin", ORIGIN) == exits.USAGE
+    assert "no other --origin goes with it" in capsys.readouterr().err
+
+
+def test_share_names_no_server_that_readers_do_not_connect_to(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for url in ("http://192.168.1.7/mods", "http://localhost:8080"):
+        assert status_of("share", str(tmp_path), "--origin", url) == exits.USAGE
+        assert "config.toml" in capsys.readouterr().err
+    assert not [one for one in node.asked if one[0] == "share"]
+
+
+@pytest.mark.parametrize("link", [replace(LINK, origins=(ORIGIN,)), LINEAGE])
+def test_a_node_that_hides_its_address_says_that_it_asks_none(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], link: AnyLink
+) -> None:
+    node.following.named = (ORIGIN,)
+    node.sharing.origins.hidden = True
+    for words in ((), ("--origins", "yes"), ()):
+        assert status_of("get", str(link), *words) == exits.OK
+        told = capsys.readouterr().err
+        assert (
+            "This node hides its address, so no HTTP server that the link names is asked." in told
+        )
+        assert "--origins yes" not in told
+    assert status_of("get", str(link), "--origins", "no") == exits.OK
+    assert "HTTP" not in capsys.readouterr().err
+
+
+def test_a_get_from_servers_alone_tells_of_no_lookup(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of("get", str(LINK)) == exits.OK
+    assert "Looked up in" in capsys.readouterr().out
+    node.sharing.sources = (ORIGIN,)
+    assert status_of("get", str(LINK)) == exits.OK
+    told = capsys.readouterr().out
+    assert "from 1 origin" in told
+    assert "Looked up in" not in told
+    assert "Linked in" not in told
+    node.sharing.sources = (ORIGIN, "pabc")
+    assert status_of("get", str(LINK)) == exits.OK
+    assert "Looked up in" in capsys.readouterr().out
+
+
+def test_a_yes_for_a_lineage_s_link_needs_no_version_of_it(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its manifest may be at such a server alone, so the question comes before it is fetched."""
+    node.following.named = (ORIGIN,)
+    assert status_of("get", str(LINEAGE), "--origins", "yes") == exits.OK
+    verbs = [one[0] for one in node.asked]
+    assert verbs.index("origins") < verbs.index("resolve")
+    assert node.sharing.origins.consent.agreed(LINEAGE.lineage_key, ORIGIN)
+    capsys.readouterr()
+    assert status_of("get", str(LINEAGE)) == exits.OK
+    assert "HTTP" not in capsys.readouterr().err
+
+
+def test_what_is_said_of_a_lineage_holds_for_its_versions(tmp_path: Path) -> None:
+    consent, key, mod_id = OriginConsent(tmp_path / "origins.json"), b"k" * 32, b"m" * 32
+    consent.carry(key, mod_id, (ORIGIN, OTHER))
+    assert consent.answer(mod_id, (ORIGIN,)) is None
+    consent.remember(key, (ORIGIN,), agreed=True)
+    consent.carry(key, mod_id, (OTHER,))
+    assert consent.answer(mod_id, (ORIGIN,)) is None, "this version does not name it"
+    consent.carry(key, mod_id, (ORIGIN, OTHER))
+    assert OriginConsent(tmp_path / "origins.json").agreed(mod_id, ORIGIN)
+    assert consent.answer(mod_id, (OTHER,)) is None
+    consent.remember(key, (ORIGIN,), agreed=False)
+    consent.carry(key, mod_id, (ORIGIN, OTHER))
+    assert consent.answer(mod_id, (ORIGIN,)) is False
 
 
 def test_without_a_word_and_a_terminal_no_origin_is_asked(

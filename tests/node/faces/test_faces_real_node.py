@@ -140,7 +140,7 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         )
         assert files["chunks"].startswith(str(tmp_path / "www"))
         told = await b.ask("POST", "/v1/origins", {"link": shared["link"]})
-        assert told == {"origins": [], "agreed": False}
+        assert told == {"origins": [], "agreed": False, "hidden": False}
         limited = await b.ask("POST", "/v1/limits", {})
         assert limited == await b.ask("GET", "/v1/limits")
         queued = await b.ask("POST", "/v1/downloads/queue", request | {"link": str(LINK)})

@@ -119,7 +119,7 @@ def test_three_failures_in_a_row_are_a_rest_that_grows_within_bounds() -> None:
     for _ in range(12):
         for number in range(limits.ORIGIN_FAILURES):
             now += limits.ORIGIN_RETRY_S
-            is_over = health.failed(now, 1.0, for_good=False)
+            is_over = health.failed(now, 1.0, "down", for_good=False)
             assert is_over is (number == limits.ORIGIN_FAILURES - 1)
         rests.append(health.rests_until - now)
         now = health.rests_until
@@ -130,20 +130,20 @@ def test_three_failures_in_a_row_are_a_rest_that_grows_within_bounds() -> None:
 
 def test_parts_that_fail_together_are_one_failure_and_an_answer_ends_the_row() -> None:
     health = OriginHealth()
-    assert not any(health.failed(5.0, 0.0, for_good=False) for _ in range(9))
-    assert not health.failed(7.0, 0.0, for_good=False)
+    assert not any(health.failed(5.0, 0.0, "down", for_good=False) for _ in range(9))
+    assert not health.failed(7.0, 0.0, "down", for_good=False)
     health.answered()
-    assert not health.failed(9.0, 0.0, for_good=False)
-    assert not health.failed(11.0, 0.0, for_good=False)
-    assert health.failed(13.0, 0.0, for_good=False)
+    assert not health.failed(9.0, 0.0, "down", for_good=False)
+    assert not health.failed(11.0, 0.0, "down", for_good=False)
+    assert health.failed(13.0, 0.0, "down", for_good=False)
 
 
 @pytest.mark.parametrize(("chance", "rest_s"), [(0.0, 60.0), (1.0, 120.0)])
 def test_what_no_try_mends_rests_at_once_by_chance(chance: float, rest_s: float) -> None:
     health = OriginHealth()
-    assert health.failed(1.0, chance, for_good=True)
-    assert health.rests_until == 1.0 + rest_s
-    health.failed(2.0, 0.0, for_good=False, after_s=1000.0)
+    assert health.failed(1.0, chance, "down", for_good=True)
+    assert (health.rests_until, health.why) == (1.0 + rest_s, "down")
+    health.failed(2.0, 0.0, "down", for_good=False, after_s=1000.0)
     assert health.rests_until == 1002.0
 
 

@@ -7,21 +7,22 @@ from node.faces.cli.output import printable
 from protocol.content.link import AnyLink, ModLink
 
 
-def settle_origins(
-    client: ControlClient, link: AnyLink, given: str | None, *, asks: bool, follow: bool = False
-) -> None:
+def settle_origins(client: ControlClient, link: AnyLink, given: str | None, *, asks: bool) -> None:
     """Let the node know what a person says of a link's origins: `given`, "yes" or "no", or asked
-    now if that was not answered before. Without an answer they are not asked. `follow`: for all
-    versions of the mod.
+    now if that was not answered before. Without an answer they are not asked.
     """
     if isinstance(link, ModLink) and not link.origins:
         return
-    body = {"link": str(link)} | ({"follow": True} if follow else {})
-    if given is not None:
-        client.post("/v1/origins", body | {"agreed": given == "yes"})
+    body = {"link": str(link)}
+    told = client.post("/v1/origins", body | ({} if given is None else {"agreed": given == "yes"}))
+    if not told["origins"] or told["agreed"] is False:
         return
-    told = client.post("/v1/origins", body)
-    if not told["origins"] or told["agreed"] is not None:
+    if told["hidden"]:
+        click.echo(
+            "This node hides its address, so no HTTP server that the link names is asked.", err=True
+        )
+        return
+    if told["agreed"]:
         return
     if not asks:
         unasked = "The HTTP servers that the link names are not asked; --origins yes does that."

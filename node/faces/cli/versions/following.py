@@ -93,7 +93,7 @@ def follow(
         raise BadInput("name the folder to keep current with --to DIR")
     text = str(_lineage_link(given.link_text(link, link_file)))
     asks = not (yes or as_json) and at_a_terminal()
-    settle_origins(client, _lineage_link(text), origins, asks=asks, follow=True)
+    settle_origins(client, _lineage_link(text), origins, asks=asks)
     body: dict[str, Any] = {"link": text, "to": str(absolute_path(to))}
     body |= {"refuse_changed": True} if refuse_changed else {}
     body |= {} if max_size is None else {"max_bytes": max_size}

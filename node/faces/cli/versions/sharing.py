@@ -13,7 +13,7 @@ from node.faces.cli.terminal.words import PathWord, Word
 from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.content.file_paths import quoted
-from protocol.content.origins.urls import origin_url
+from protocol.content.origins.urls import named_origin
 from protocol.errors import (
     BadInput,
     Expired,
@@ -34,6 +34,8 @@ _CAPS = {
     StorerFull.name: "this node has stored as many announcements with them as it may",
 }
 """What each bound on stored records means to a person."""
+
+_NO_ORIGIN = "none"
 
 _DOCTOR = "`modswarm doctor` says what all contacts find"
 
@@ -72,7 +74,8 @@ _REFUSALS = _CAPS | {
     multiple=True,
     metavar="URL",
     type=Word("the URL of a folder with the exported mod, such as https://mods.example/files"),
-    help="Name an HTTP server in the link that has what `modswarm export` wrote; repeatable.",
+    help="Name an HTTP server in the links that has what `modswarm export` wrote; repeatable. The"
+    " next versions name it too, until others or `--origin none` are given.",
 )
 @options.asking
 def share(
@@ -96,7 +99,7 @@ def share(
         raise BadInput("--name begins a mod of its own and --as continues one: give one of them")
     body: dict[str, Any] = {"path": str(absolute_path(path))}
     body |= ({} if name is None else {"name": name}) | ({"exclude": exclude} if exclude else {})
-    body |= {"origins": list(map(origin_url, origin))} if origin else {}
+    body |= {"origins": _origins(origin)} if origin else {}
     body |= {} if continued is None else {"name": continued, "continues": True}
     body |= {"times": False} if no_times else {}
     try:
@@ -114,10 +117,26 @@ def share(
     click.echo(_told(shared), err=True)
     if shared["left_out"] or exclude:
         click.echo(_left_out(shared), err=True)
+    if shared["origins"]:
+        click.echo(_named(shared["origins"], given=bool(origin)), err=True)
     click.echo("By this link people follow it, and get each version as it comes:", err=True)
     click.echo(shared["lineage"], err=True)
     click.echo(_announced(shared["published"]), err=True)
     click.echo(shared["link"])
+
+
+def _origins(given: tuple[str, ...]) -> list[str]:
+    """The servers to name; raises BadInput."""
+    if _NO_ORIGIN not in given:
+        return list(map(named_origin, given))
+    if len(given) > 1:
+        raise BadInput(f"--origin {_NO_ORIGIN} names no server, so no other --origin goes with it")
+    return []
+
+
+def _named(origins: list[str], *, given: bool) -> str:
+    until = "" if given else f"; `--origin {_NO_ORIGIN}` takes them out"
+    return f"The links name {', '.join(origins)} beside peers{until}."
 
 
 def _shared(home: Path, body: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
