@@ -278,7 +278,7 @@ async def test_a_version_that_was_shared_without_its_record_is_told_at_the_next_
         first = await there.share(ONE)
         await there.follow(first)
         versions = there.publisher.running_node.sharing.versions
-        monkeypatch.setattr(versions, "tell", lambda *_: asyncio.sleep(0))  # killed before it
+        monkeypatch.setattr(versions, "tell", lambda *_: asyncio.sleep(0, ()))  # killed before it
         await there.share(TWO)
         await asyncio.sleep(LINKED_S)
         assert there.view.newest == 1
