@@ -10,6 +10,7 @@ from pathlib import Path
 from node.disk.refusals import flush_file, flush_folder, replace, write_some
 from node.disk.reserve import is_full, lack_of_room
 from node.machine.refusals import refused
+from protocol.errors import BadInput
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
@@ -31,6 +32,17 @@ def writing(place: Path, verb: str = "write") -> Iterator[None]:
     except UnicodeEncodeError as error:
         unnamed = OSError(errno.EILSEQ, error.reason)
         raise refused(unnamed, f"cannot {verb} {place}") from error
+
+
+def check_text(path: Path, what: str, advice: str) -> None:
+    """Raise BadInput for a path with bytes that are no text, which cannot be remembered as one."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise BadInput(
+            f"{shown} {what}: its name has bytes that are no text in UTF-8", advice=advice
+        ) from None
 
 
 def _cause(error: sqlite3.Error, place: Path) -> OSError | sqlite3.Error:

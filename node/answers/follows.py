@@ -104,5 +104,9 @@ class VersionList:
 
     lineage: LineageLink
     versions: tuple[VersionView, ...]
+    unknown_before: int
+    """The version before this one could not be looked at; 0: all of the newest ones are known."""
+    message: str
+    """Why it could not; empty if all are known."""
     expired: bool
     forked: bool

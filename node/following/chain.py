@@ -12,7 +12,14 @@ from protocol.content.lineage.history import body_of, check_named
 from protocol.content.link import LineageLink, ModLink
 from protocol.content.manifests.contents import VersionKeys
 from protocol.content.origins.urls import recorded_origins
-from protocol.errors import BadContent, BadLink, NetworkError, NotFound, WrongKey
+from protocol.errors import (
+    BadContent,
+    BadLink,
+    ModswarmError,
+    NetworkError,
+    NotFound,
+    WrongKey,
+)
 from protocol.records import Record
 
 Look = Callable[[ModLink, Sequence[NamedOrigin]], Awaitable[OpenedMod]]
@@ -34,6 +41,14 @@ class Version:
         """Counted from 1."""
         assert self.opened.contents is not None
         return self.opened.contents.version
+
+
+@dataclass(frozen=True, slots=True)
+class FoundVersions:
+    """The newest versions of a lineage, the newest first; `failure`: why there are no more."""
+
+    versions: list[Version]
+    failure: ModswarmError | None = None
 
 
 class VersionChain:
@@ -127,15 +142,18 @@ class VersionChain:
             version = older
         raise NotFound(f"version {wanted} is more than {limits.VERSIONS_WALKED} versions back")
 
-    async def every(self, link: LineageLink, most: int) -> list[Version]:
-        """The newest versions, the newest first; ends where an older one is not to be had."""
+    async def every(self, link: LineageLink, most: int) -> FoundVersions:
+        """The newest versions, down to one whose predecessor lies or is not to be had.
+
+        Raises as `open_named` for the newest one.
+        """
         versions = [await self.open_named(link, await self.newest_record(link))]
         while len(versions) < most:
             try:
                 older = await self.before(link, versions[-1])
-            except NetworkError:
-                break
+            except ModswarmError as error:
+                return FoundVersions(versions, error)
             if older is None:
                 break
             versions.append(older)
-        return versions
+        return FoundVersions(versions)

@@ -21,6 +21,7 @@ from protocol.content.manifests.contents import VersionKeys
 from protocol.errors import (
     BadInput,
     DownloadCancelled,
+    LocalError,
     ModswarmError,
     NetworkError,
     TargetBusy,
@@ -187,7 +188,7 @@ class Follower:
             if has_tried:
                 self._retrying.failed(mod_id, self._now())
             status = next(status for kind, status in _SAID.items() if isinstance(error, kind))
-            self._tell(status, str(error))
+            self._tell(status, _said(error))
 
     async def _look_at_target(self, newest: bytes) -> None:
         """Find out which version the target has: an update of it may have been broken off.
@@ -371,3 +372,9 @@ class Follower:
             self._failure = message
             _log.warning("%s is not brought up to date: %s", self.follow.target, message)
         self._status, self._message = status, message
+
+
+def _said(error: ModswarmError) -> str:
+    """What happened, and what a person may do, without the last full stop."""
+    advice = error.advice if isinstance(error, LocalError) else ""
+    return f"{error}. {advice}".removesuffix(".") if advice else str(error)

@@ -16,6 +16,7 @@ from node.content.targets.preparing import real_place
 from node.content.vault.stored_follow import StoredFollow
 from node.content.vault.vault import Vault
 from node.environment import Environment
+from node.files import check_text, writing
 from node.following.chain import Version, VersionChain
 from node.following.follow_parts import FollowParts
 from node.following.follower import Follower
@@ -110,7 +111,7 @@ class Following:
         A target that modswarm wrote from the same mod goes on from there. `refuses`: an update is
         refused where the person changed files. Raises as `get`, BadInput for too many.
         """
-        place = await in_thread(partial(real_place, target))
+        place = await in_thread(partial(_checked_place, target))
         with self._beginning(link.lineage_key, place):
             record = await self.chain.newest_record(link)
             version = await self.chain.open_named(link, record)
@@ -244,11 +245,15 @@ class Following:
         here = {mod.mod_id for mod in await self._sharing.mods() if mod.complete}
         heard = self._lineages.heard
         newest, seen = heard.newest(link.lineage_key), heard.seen(link.lineage_key)
+        versions, failure = found.versions, found.failure
         return VersionList(
             link,
             tuple(
-                VersionView.of(one.opened, one.link, here=one.link.mod_id in here) for one in found
+                VersionView.of(one.opened, one.link, here=one.link.mod_id in here)
+                for one in versions
             ),
+            unknown_before=0 if failure is None else versions[-1].number,
+            message="" if failure is None else str(failure),
             expired=newest is not None and newest.expires <= self._wall(),
             forked=seen is not None and bool(seen.told),
         )
@@ -268,6 +273,14 @@ class Following:
         """The HTTP servers that a lineage's link and newest record name; raises NotFound."""
         await self.chain.newest_record(link)
         return tuple(one.url for one in self.chain.origins(link))
+
+
+def _checked_place(target: Path) -> Path:
+    """The real path of a folder that can be remembered; raises BadInput, DiskError."""
+    with writing(target):
+        place = real_place(target)
+    check_text(place, "cannot be kept current", "Name another folder.")
+    return place
 
 
 def _recalled(raw: bytes | None) -> Record | None:

@@ -27,6 +27,8 @@ _SHAPES = tuple(
 )
 """Of a mod, and of a lineage: where a line ends behind a mod's id, that of the next word may look
 like the other."""
+_VERSION = re.compile(r"@[1-9][0-9]{0,9}(?![\w@]|[.,-][0-9])", re.ASCII)
+"""Behind a key; `@2.` ends a sentence."""
 _PIECE = re.compile(r"[\w.:\[\]/?&=#%~+-]*")
 _PIECE_CHARS_MIN = 20
 """Of what counts as a second link: words are shorter."""
@@ -76,6 +78,28 @@ def any_link_in(text: str) -> AnyLink:
     raise _without_scheme(text, refusal)
 
 
+def lineage_link_in(text: str) -> LineageLink:
+    """The link of a mod through all its versions; raises BadLink, as `any_link_in` does."""
+    found = any_link_in(text)
+    if not isinstance(found, LineageLink):
+        raise BadLink(
+            "that is the link of one version, which never changes",
+            advice="Ask for the link that follows the mod: `modswarm share` prints it as well.",
+        )
+    return found
+
+
+def followed_link_in(text: str) -> LineageLink:
+    """The link of what is to be followed, whatever is newest; raises BadLink for one version."""
+    found = lineage_link_in(text)
+    if found.version is not None:
+        raise BadLink(
+            f"@{found.version} names one version, and what is followed is whatever is newest",
+            advice="Take that part away; `modswarm get` fetches one version.",
+        )
+    return found
+
+
 def holds_link(text: str) -> bool:
     """Whether `text` is meant as a link, or has one in it."""
     try:
@@ -119,6 +143,8 @@ def _link_at(pasted: Joined, start: int, end: int) -> AnyLink:
     refusals = []
     for pattern in _SHAPES:
         shape = pattern.match(pasted.text, start, end)
+        if shape is not None and shape["key"]:
+            _check_version(pasted, shape.end("key"), end)
         text = "" if shape is None else _whole(pasted, shape, end)
         if text:
             try:
@@ -128,6 +154,17 @@ def _link_at(pasted: Joined, start: int, end: int) -> AnyLink:
     if refusals:
         raise refusals[0]
     return link.parse(SCHEME + _piece_at(pasted, start, end))
+
+
+def _check_version(pasted: Joined, start: int, end: int) -> None:
+    """Raise BadLink where `@` stands right behind a key and names no version."""
+    end = min((place for place in pasted.gaps if start <= place < end), default=end)
+    begins = pasted.text.startswith("@", start, end)
+    if begins and not _VERSION.match(pasted.text, start, end):
+        raise BadLink(
+            "behind the link's @ stands no version, which is a number from 1 on",
+            advice="`modswarm versions LINK` shows which there are.",
+        )
 
 
 def _whole(pasted: Joined, shape: re.Match[str], end: int) -> str:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,14 @@ import pytest
 from node.answers.follows import FollowStatus
 from node.content.vault.stored_follow import StoredFollow
 from node.following.chain import VersionChain
-from protocol.errors import BadInput, DownloadCancelled, ModswarmError, NotFound, TargetChanged
+from protocol.errors import (
+    BadInput,
+    DiskError,
+    DownloadCancelled,
+    ModswarmError,
+    NotFound,
+    TargetChanged,
+)
 from tests.node.content.content_nodes import read_files, write_files
 from tests.simulations.following_town import (
     BOUND,
@@ -35,7 +44,7 @@ async def test_a_folder_that_is_not_there_or_not_ours_any_more_is_said_and_left(
         await there.share(TWO)
         await asyncio.sleep(LINKED_S)
         assert there.view.status is FollowStatus.FAILED
-        assert "not there any more" in there.view.message
+        assert "not there any more. Put it back, or end this" in there.view.message
         mods = await there.follower.running_node.sharing.mods()
         assert [mod.mod_id for mod in mods] == [first.mod_id], "it was fetched for nothing"
         there.target.symlink_to(moved)
@@ -79,6 +88,23 @@ async def test_what_is_followed_anew(tmp_path: Path) -> None:
         await there.share(THREE)
         await there.follow(first)  # though the vault does not know any more what it wrote
         assert read_files(there.target) == THREE
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names are text there")
+async def test_a_folder_whose_name_cannot_be_kept_is_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    async with town(tmp_path) as there:
+        first = await there.share(ONE)
+        there.target = Path(os.fsdecode(bytes(tmp_path / "got") + b"\xff")) / "hats"
+        with pytest.raises(BadInput, match=r"got\\xff/hats .* no text"):
+            await there.follow(first)
+        assert not there.target.parent.exists()
+        there.target = tmp_path / ("n" * 256)
+        with pytest.raises(DiskError, match="too long"):
+            await there.follow(first)
+        assert await there.follower.running_node.sharing.mods() == ()
+        assert there.follower.running_node.following.views() == ()
 
 
 async def test_two_follows_at_once_and_within_one_another(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from node.content.vault.stored_mod import Lineage
 from node.content.vault.tables.vault_tables import TableChange
 from node.content.vault.vault import Vault
 from node.environment import Environment
+from node.files import check_text
 from protocol import limits
 from protocol.content import file_paths, sealing
 from protocol.content.file_paths import quoted
@@ -63,6 +64,7 @@ class OwnLineages:
         Without a name it is that of the folder, or the folder's own. Raises NameTaken, BadInput,
         UnsafePath, DiskError.
         """
+        check_text(path, "cannot be shared", "Rename it, or share a copy under another name.")
         if name is None:
             of_path = await self._vault.recall(lambda tables: tables.lineages.of_path(str(path)))
             if len(of_path) > 1:

@@ -7,10 +7,8 @@ from node.content.progress import ReportProgress
 from node.faces.api.errors import BadRequest
 from node.faces.api.handlers import ApiCall, Service, absolute_path
 from protocol import limits
-from protocol.content.link import AnyLink, LineageLink
-from protocol.errors import BadLink
 from protocol.identity import base32_bytes
-from protocol.texts.links import any_link_in
+from protocol.texts.links import followed_link_in, lineage_link_in
 
 _KEY_BYTES, _KEY_CHARS = 32, 52
 
@@ -23,7 +21,7 @@ async def follow(service: Service, call: ApiCall, progress: ReportProgress) -> F
     agreed = call.body.get("yes", False)
     bound = SizeBound(most or (limits.MOD_BYTES if agreed else limits.GET_BYTES), agreed=agreed)
     return await service.node.following.follow(
-        _lineage_link(call.body["link"]),
+        followed_link_in(call.body["link"]),
         absolute_path(call.body["to"]),
         refuses=call.body.get("refuse_changed", False),
         max_bytes=most,
@@ -59,7 +57,7 @@ async def back(service: Service, call: ApiCall, progress: ReportProgress) -> Fol
 
 async def versions(service: Service, call: ApiCall, progress: ReportProgress) -> VersionList:
     """The newest versions of a mod."""
-    return await service.node.following.versions(_lineage_link(call.body["link"]))
+    return await service.node.following.versions(lineage_link_in(call.body["link"]))
 
 
 async def lineages(service: Service, call: ApiCall) -> LineageList:
@@ -83,16 +81,6 @@ async def export_lineage(service: Service, call: ApiCall) -> ExportedLineage:
 async def import_lineage(service: Service, call: ApiCall) -> LineageView:
     """Go on with a mod that another machine has exported."""
     return await service.node.sharing.versions.take_over(call.body["lineage"])
-
-
-def _lineage_link(text: str) -> LineageLink:
-    link: AnyLink = any_link_in(text)
-    if not isinstance(link, LineageLink):
-        raise BadLink(
-            "that is the link of one version, which never changes",
-            advice="Ask for the link that follows the mod: `modswarm share` prints it as well.",
-        )
-    return link
 
 
 def _key(call: ApiCall) -> bytes:

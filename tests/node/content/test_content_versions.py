@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,6 +107,20 @@ async def test_a_folder_continues_what_it_was_called(tmp_path: Path) -> None:
         await node.publisher.publish(source, "Finer hats")
         with pytest.raises(BadInput, match="name one with --name: 'Fine hats', 'Finer hats'"):
             await node.publisher.publish(source)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names are text there")
+async def test_a_path_with_bytes_that_are_no_text_is_refused_before_it_is_read(
+    tmp_path: Path,
+) -> None:
+    folder = Path(os.fsdecode(bytes(tmp_path / "m") + b"\xff"))
+    for source in (folder, write_files(folder / "hats", {"a": b"1"})):
+        async with content_node(tmp_path) as node:
+            for name, continues in ((None, False), ("hats", False), ("hats", True)):
+                with pytest.raises(BadInput, match=r"m\\xff.* no text") as told:
+                    await node.publisher.publish(source, name, continues=continues)
+                assert "Rename it" in told.value.advice
+            assert await node.vault.mods() == []
 
 
 async def test_times_are_told_unless_they_shall_not(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ class FakeFollowing:
         self._answer = answer
         self.followed: list[FollowView] = [FOLLOW]
         self.expired = self.forked = False
+        self.unknown_before, self.message = 0, ""
         self.named: tuple[str, ...] = ()
 
     async def follow(
@@ -86,7 +87,8 @@ class FakeFollowing:
     async def versions(self, link: LineageLink) -> VersionList:
         self._answer("versions", link)
         one = VersionView(3, VERSION.mod_id, VERSION, "hats", 2, 10, here=True)
-        return VersionList(link, (one,), self.expired, self.forked)
+        unknown = self.unknown_before, self.message
+        return VersionList(link, (one,), *unknown, self.expired, self.forked)
 
     async def origins(self, link: LineageLink) -> tuple[str, ...]:
         self._answer("origins", link)

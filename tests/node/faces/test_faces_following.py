@@ -3,6 +3,7 @@
 import io
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ import pytest
 from node.faces.cli import exits
 from protocol import limits
 from tests.node.faces.commands import status_of
-from tests.node.faces.fake_following import LINEAGE
+from tests.node.faces.fake_following import FOLLOW, LINEAGE
 from tests.node.faces.fake_node import FakeNode
 from tests.node.faces.test_faces_terminal import Terminal
 
@@ -57,3 +58,34 @@ def test_exported_keys_are_the_person_s_alone_and_replace_no_file(
     made.write_text("mine")
     assert status_of("lineage", "export", "hats", "keys.txt") == exits.USAGE
     assert made.read_text() == "mine"
+
+
+def test_versions_tell_where_the_list_ends_and_why(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of("versions", str(LINEAGE)) == exits.OK
+    assert "is not known" not in capsys.readouterr().err
+    node.following.unknown_before, node.following.message = 3, "no source serves this mod"
+    assert status_of("versions", str(LINEAGE)) == exits.OK
+    told = capsys.readouterr()
+    assert told.err == "What came before version 3 is not known: no source serves this mod.\n"
+    assert told.out.startswith("VERSION")
+
+
+@pytest.mark.parametrize("verb", [("follow", "--back"), ("unfollow",)])
+def test_a_followed_folder_is_known_by_a_path_through_a_link_too(
+    verb: tuple[str, ...], node: FakeNode, tmp_path: Path
+) -> None:
+    place = tmp_path / "real" / "hats"
+    place.mkdir(parents=True)
+    (tmp_path / "games").symlink_to(tmp_path / "real")
+    node.following.followed = [replace(FOLLOW, path=str(place.resolve()))]
+    for path in (place, tmp_path / "games" / "hats", Path("games", "hats")):
+        assert status_of(*verb, str(path)) == exits.OK
+    assert status_of(*verb, str(tmp_path / "other")) == exits.NOT_FOUND
+
+
+def test_one_version_is_not_followed(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of("follow", f"{LINEAGE}@2", "--to", "hats") == exits.USAGE
+    assert "@2 names one version" in capsys.readouterr().err
+    assert node.asked == []

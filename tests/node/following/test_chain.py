@@ -16,7 +16,15 @@ from protocol.content.lineage.history import next_record
 from protocol.content.lineage.keys import LineageKeys
 from protocol.content.link import LineageLink, ModLink
 from protocol.content.manifests.contents import VersionKeys
-from protocol.errors import BadLink, NotFound, Unreachable, WrongKey
+from protocol.errors import (
+    BadContent,
+    BadLink,
+    ModswarmError,
+    NoSources,
+    NotFound,
+    Unreachable,
+    WrongKey,
+)
 
 KEYS, OTHERS = LineageKeys(b"s" * 32, b"1" * 32), LineageKeys(b"t" * 32, b"2" * 32)
 LINK = LineageLink(KEYS.public_key, KEYS.reading_key, ("peer.example:1",), ("https://a.example",))
@@ -33,6 +41,7 @@ class World:
         self.lineages = {keys_of(number).mod_id: KEYS for number in range(1, count + 1)}
         self.previous = {number: keys_of(number - 1) for number in range(2, count + 1)}
         self.patches: set[int] = set()
+        self.failing: dict[int, ModswarmError] = {}
         self.asked: list[tuple[ModLink, Sequence[NamedOrigin]]] = []
         self.heard = HeardLineages()
         self.name(count, count, origins)
@@ -65,6 +74,8 @@ class World:
     async def look(self, link: ModLink, origins: Sequence[NamedOrigin]) -> OpenedMod:
         self.asked.append((link, origins))
         number = link.mod_id[0]
+        if number in self.failing:
+            raise self.failing[number]
         assert link.content_key == keys_of(number).content_key
         contents: Any = SimpleNamespace(
             version=number,
@@ -84,8 +95,29 @@ async def test_the_newest_version_one_by_its_number_and_all() -> None:
     for number in (5, 9):
         with pytest.raises(NotFound, match=f"no version {number}"):
             await world.chain.find(LineageLink(*LINK.parts, version=number))
-    assert [one.number for one in await world.chain.every(LINK, 3)] == [4, 3, 2]
-    assert [one.number for one in await world.chain.every(LINK, 9)] == [4, 3, 2, 1]
+    assert await numbers(world, 3) == ([4, 3, 2], None)
+    assert await numbers(world, 9) == ([4, 3, 2, 1], None)
+
+
+async def numbers(world: World, most: int) -> tuple[list[int], ModswarmError | None]:
+    found = await world.chain.every(LINK, most)
+    return [one.number for one in found.versions], found.failure
+
+
+async def test_versions_are_listed_down_to_one_that_lies_or_is_not_to_be_had() -> None:
+    world = World(4)
+    world.lineages[keys_of(2).mod_id] = OTHERS
+    known, failure = await numbers(world, 9)
+    assert known == [4, 3]
+    assert isinstance(failure, WrongKey)
+    for error in (NoSources("no source serves this mod"), BadContent("damaged")):
+        world = World(4)
+        world.failing[2] = error
+        assert await numbers(world, 9) == ([4, 3], error)
+        assert await numbers(world, 2) == ([4, 3], None)
+    world.failing[4] = error
+    with pytest.raises(BadContent, match="damaged"):
+        await world.chain.every(LINK, 9)
 
 
 async def test_what_is_known_is_found_without_a_network() -> None:

@@ -11,7 +11,13 @@ from protocol import limits
 from protocol.content.link import SCHEME, LineageLink, ModLink
 from protocol.errors import BadLink
 from protocol.identity import peer_id_text
-from protocol.texts.links import any_link_in, holds_link, link_in
+from protocol.texts.links import (
+    any_link_in,
+    followed_link_in,
+    holds_link,
+    lineage_link_in,
+    link_in,
+)
 from protocol.texts.wrappings import bare, joined, plain
 from tests.protocol.texts.pasted import OF_LINKS, WHOLE, in_order
 
@@ -214,3 +220,32 @@ def test_a_mod_whose_id_begins_as_a_lineage_s_link_does() -> None:
     assert str(mod).startswith(f"{SCHEME}l")
     assert any_link_in(f"{mod}\nthen") == mod
     assert any_link_in(f"{mod} then") == mod
+
+
+@pytest.mark.parametrize(
+    "behind", ["@", "@0", "@02", "@x", "@-1", "@1@2", "@99999999999", "@3x", "@2.5", "@1_000"]
+)
+@pytest.mark.parametrize("around", ["{}", "<{}>", "take\n{}\nplease"])
+def test_what_stands_behind_the_at_sign_is_a_version_or_refused(behind: str, around: str) -> None:
+    """Else a person who mistyped a version gets another one."""
+    for one in (replace(LINEAGE, version=None), ONE):
+        with pytest.raises(BadLink):
+            any_link_in(around.format(f"{one}{behind}"))
+
+
+@pytest.mark.parametrize("behind", ["", ".", ", ", " @ home", "\n@all", "-", "!"])
+def test_what_follows_a_version_or_a_link_as_text_is_none(behind: str) -> None:
+    assert any_link_in(f"take {LINEAGE}{behind}") == LINEAGE
+    newest = replace(LINEAGE, version=None)
+    assert any_link_in(f"take {newest}{behind}") == newest
+
+
+def test_what_is_followed_is_a_mod_through_all_versions() -> None:
+    newest = replace(LINEAGE, version=None)
+    assert followed_link_in(f"<{newest}>") == lineage_link_in(f"<{newest}>") == newest
+    assert lineage_link_in(str(LINEAGE)) == LINEAGE
+    with pytest.raises(BadLink, match="@3 names one version"):
+        followed_link_in(str(LINEAGE))
+    for take in (lineage_link_in, followed_link_in):
+        with pytest.raises(BadLink, match="link of one version"):
+            take(TEXT)

@@ -14,11 +14,10 @@ from node.faces.cli.terminal.questions import at_a_terminal, wants
 from node.faces.cli.terminal.typos import did_you_mean
 from node.faces.cli.terminal.words import PathWord, Word
 from node.faces.cli.transfers.origins import settle_origins
-from protocol.content.link import LineageLink
 from protocol.errors import BadInput, NotFound
 from protocol.identity import base32_text
 from protocol.texts.amounts import counted
-from protocol.texts.links import any_link_in, holds_link
+from protocol.texts.links import followed_link_in, holds_link, lineage_link_in
 
 _FOLLOWED = Word("the name, the folder or the link of a mod that is followed")
 
@@ -91,9 +90,10 @@ def follow(
         return
     if to is None:
         raise BadInput("name the folder to keep current with --to DIR")
-    text = str(_lineage_link(given.link_text(link, link_file)))
+    followed = followed_link_in(given.link_text(link, link_file))
+    text = str(followed)
     asks = not (yes or as_json) and at_a_terminal()
-    settle_origins(client, _lineage_link(text), origins, asks=asks)
+    settle_origins(client, followed, origins, asks=asks)
     body: dict[str, Any] = {"link": text, "to": str(absolute_path(to))}
     body |= {"refuse_changed": True} if refuse_changed else {}
     body |= {} if max_size is None else {"max_bytes": max_size}
@@ -106,17 +106,8 @@ def follow(
         output.show_json(told)
         return
     name = output.printable(told["name"])
-    click.echo(f"Following {name}: version {told['version']} is in {told['path']}.")
-
-
-def _lineage_link(text: str) -> LineageLink:
-    link = any_link_in(text)
-    if not isinstance(link, LineageLink):
-        raise BadInput(
-            "that is the link of one version, which never changes",
-            advice="Ask for the link that follows the mod: `modswarm share` prints it as well.",
-        )
-    return link
+    path = output.printable(told["path"])
+    click.echo(f"Following {name}: version {told['version']} is in {path}.")
 
 
 def _ask(client: ControlClient, link: str) -> None:
@@ -165,12 +156,13 @@ def _remarks(one: dict[str, Any]) -> list[str]:
 def _choose(text: str, follows: list[dict[str, Any]]) -> dict[str, Any]:
     """The one that `text` means; raises NotFound, BadInput."""
     if holds_link(text):
-        key = base32_text(_lineage_link(text).lineage_key)
+        key = base32_text(lineage_link_in(text).lineage_key)
         found = [one for one in follows if one["lineage"] == key]
     else:
-        path = str(absolute_path(Path(text)))
+        path = absolute_path(Path(text))
+        paths = {str(path), str(path.resolve())}  # where it really is, unless a link took its place
         found = [one for one in follows if one["name"] == text]
-        found = found or [one for one in follows if one["path"] == path]
+        found = found or [one for one in follows if one["path"] in paths]
     if not found:
         hint = did_you_mean(text, [one["name"] for one in follows])
         raise NotFound(f"{text!r} is not followed{hint or '; `modswarm follow` lists what is'}")
@@ -210,7 +202,7 @@ def unfollow(mod: str, home: Path, as_json: bool) -> None:
         output.show_json(told)
         return
     name = output.printable(chosen["name"] or chosen["path"])
-    click.echo(f"{name} is followed no more; {told['path']} stays as it is.")
+    click.echo(f"{name} is followed no more; {output.printable(told['path'])} stays as it is.")
 
 
 @click.command()
@@ -223,7 +215,7 @@ def versions(link: str | None, link_file: Path | None, home: Path, as_json: bool
     Without it you are asked: other users of this computer can see it on the command line, with its
     key. `modswarm get LINK@3` fetches version 3.
     """
-    text = str(_lineage_link(given.link_text(link, link_file)))
+    text = str(lineage_link_in(given.link_text(link, link_file)))
     client = ControlClient(home)
     with bars.bar(quiet=as_json) as bar:
         told = bars.follow(client.stream("/v1/versions", {"link": text}), bar)
@@ -241,6 +233,11 @@ def versions(link: str | None, link_file: Path | None, home: Path, as_json: bool
         ),
         empty="No version is known.",
     )
+    if told["unknown_before"]:
+        why = output.printable(told["message"])
+        click.echo(
+            f"What came before version {told['unknown_before']} is not known: {why}.", err=True
+        )
     if told["expired"]:
         click.echo("Its publisher has not renewed it in time: there may be newer ones.", err=True)
     if told["forked"]:
