@@ -84,7 +84,9 @@ class Origins:
         self._rng = rng
         self._configured = tuple(NamedOrigin(url, NamedBy.CONFIG) for url in configured)
         self.hidden = hidden
-        self._health: dict[str, OriginHealth] = {}
+        self._health: dict[tuple[str, bytes], OriginHealth] = {}
+        """How servers do, and how what they have of single mods does: one mod that was uploaded
+        badly says nothing of the others there."""
         self._tasks = TaskOwner("origins")
 
     @classmethod
@@ -124,14 +126,19 @@ class Origins:
 
     def open(self, named: NamedOrigin, mod_id: bytes, reader: AnswerReader) -> OriginStream:
         """Begin a stream; raises OriginFailed while the origin is left alone."""
-        health = self._health.pop(named.url, None) or OriginHealth()
-        self._health[named.url] = health
-        if len(self._health) > limits.ORIGINS_REMEMBERED:
-            del self._health[next(iter(self._health))]
-        left_s = health.rests_until - asyncio.get_running_loop().time()
+        server, files = self._known(named.url), self._known(named.url, mod_id)
+        worse = max(server, files, key=lambda one: one.rests_until)
+        left_s = worse.rests_until - asyncio.get_running_loop().time()
         if left_s > 0:
-            raise OriginFailed(f"{health.why}; it is asked again in {left_s:.0f} s")
+            raise OriginFailed(f"{worse.why}; it is asked again in {left_s:.0f} s")
         return OriginStream(
-            *(named.url, mod_id, reader, self._client, health, self._tasks, self._rng),
+            *(named.url, mod_id, reader, self._client, server, files, self._tasks, self._rng),
             trusted=named.by is NamedBy.CONFIG,
         )
+
+    def _known(self, url: str, mod_id: bytes = b"") -> OriginHealth:
+        health = self._health.pop((url, mod_id), None) or OriginHealth()
+        self._health[url, mod_id] = health
+        if len(self._health) > limits.ORIGINS_REMEMBERED:
+            del self._health[next(iter(self._health))]
+        return health

@@ -42,7 +42,10 @@ _HTTP_ERRORS: Final = (aiohttp.ClientError, OSError, ValueError, asyncio.Incompl
 
 
 class OriginStream:
-    """A ChunkStream. `trusted`: the origin is of this node's own settings."""
+    """A ChunkStream. `trusted`: the origin is of this node's own settings.
+
+    `server` is the health of the origin, `files` that of what it has of this mod.
+    """
 
     round_trip_s = None
 
@@ -52,7 +55,8 @@ class OriginStream:
         mod_id: bytes,
         reader: AnswerReader,
         client: OriginClient,
-        health: OriginHealth,
+        server: OriginHealth,
+        files: OriginHealth,
         tasks: TaskOwner,
         rng: Random,
         *,
@@ -63,7 +67,7 @@ class OriginStream:
         self._manifest_url, self._chunks_url = (f"{name}/{one}" for one in file_names(mod_id))
         self._reader = reader
         self._client = client
-        self._health = health
+        self._server, self._files = server, files
         self._tasks = tasks
         self._rng = rng
         self._trusted = trusted
@@ -125,7 +129,8 @@ class OriginStream:
 
     def verified(self, size: int) -> None:
         """So many bytes of it were what was asked for."""
-        self._health.served()
+        self._server.served()
+        self._files.served()
 
     def close(self) -> None:
         """End the stream; may be called again."""
@@ -290,7 +295,7 @@ class OriginStream:
         if chunk in self._wanted:
             del self._wanted[chunk]
             self._wanted_bytes -= len(data)
-            self._health.answered()
+            self._server.answered()
             self._answer(frames.ChunkPiece(_STREAM, chunk, 0, data))
             self._begin_ranges()
 
@@ -307,9 +312,10 @@ class OriginStream:
             raise
 
     def _failed(self, why: str, *, for_good: bool, after_s: float = 0.0) -> bool:
-        """Note a failure; whether the origin is to be left alone."""
+        """Note a failure; whether the origin is to be left alone, `for_good` for this mod alone."""
         now, chance = self._loop.time(), self._rng.random()
-        return self._health.failed(now, chance, why, for_good=for_good, after_s=after_s)
+        health = self._files if for_good else self._server
+        return health.failed(now, chance, why, for_good=for_good, after_s=after_s)
 
     def _answer(self, answer: ContentAnswer) -> None:
         if self.is_open:

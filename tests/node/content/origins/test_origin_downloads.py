@@ -1,13 +1,16 @@
 """Mods from HTTP servers: alone, beside peers, and from servers that do what they should not."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from protocol import limits
+from protocol.content.origins.urls import file_names
 from protocol.errors import NoSources
-from tests.node.content.origins.origin_worlds import closing, origin_world
+from tests.node.content.content_nodes import write_files
+from tests.node.content.origins.origin_worlds import closing, finding, origin_world
 from tests.node.content.origins.web_server import Manner, Request, web_server
 
 pytestmark = pytest.mark.real_loop
@@ -322,6 +325,37 @@ async def test_an_origin_that_holds_back_its_bytes_stands_in_no_way(
     ):
         done = await world.get(origins)
         assert good.url in done.bytes_from
+
+
+async def test_a_mod_that_was_uploaded_badly_keeps_no_other_from_its_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left alone itself; a server that fails is, for all of its mods."""
+    monkeypatch.setattr(limits, "ORIGIN_RETRY_S", 0.01)
+    async with origin_world(tmp_path) as world, web_server(world.files) as server:
+        other = await world.holder.publisher.publish(
+            write_files(tmp_path / "other", {"a": bytes(1000)}), "other"
+        )
+        manifest = await world.holder.vault.get(other.mod_id)
+        assert manifest is not None
+        server.files[file_names(other.mod_id)[0]] = manifest
+        async with closing(world.origins(server.url)) as origins:
+
+            async def other_fails(why: str) -> None:
+                with pytest.raises(NoSources, match=why):
+                    await world.getter.downloader.download(other.link, finding(origins))
+
+            await other_fails("upload both files")
+            before = len(server.requests)
+            await other_fails("upload both files; it is asked again in")
+            assert len(server.requests) == before
+            await world.get(origins)
+        server.manner = overloaded
+        async with closing(world.origins(server.url)) as origins:
+            await other_fails("overloaded")
+            third = replace(world.shared.link, mod_id=bytes(32))
+            with pytest.raises(NoSources, match=r"overloaded .*; it is asked again in"):
+                await world.getter.downloader.download(third, finding(origins))
 
 
 async def test_what_is_here_is_not_fetched_again(tmp_path: Path) -> None:
