@@ -7,6 +7,7 @@ path as a whole.
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,8 @@ _FOLDER_FLAGS: Final = (
     | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_CLOEXEC", 0)
 )
+_REPARSE_POINT: Final = 0x400
+"""FILE_ATTRIBUTE_REPARSE_POINT: a link, a junction or a mount point of Windows."""
 _KEPT_OPEN = 32
 """Folders on the way to the latest: a process may have some hundred files open."""
 
@@ -115,3 +118,9 @@ def _is_within(path: str, folder: str) -> bool:
 def _names_between(folder: str, path: str) -> Iterator[str]:
     if path != folder:
         yield from (path[len(folder) + 1 :] if folder else path).split("/")
+
+
+def is_plain_folder(status: os.stat_result) -> bool:
+    """Whether what has this status, which follows no link, is a folder and leads nowhere else."""
+    attributes = getattr(status, "st_file_attributes", 0)
+    return stat.S_ISDIR(status.st_mode) and not attributes & _REPARSE_POINT

@@ -6,7 +6,6 @@ What they refuse without harm is passed over, and told once in the log; what doe
 import contextlib
 import errno
 import functools
-import itertools
 import logging
 import os
 import shutil
@@ -170,39 +169,3 @@ def room_of(folder: Path) -> tuple[int | None, int | None]:
     except OSError:
         return None, None
     return (usage.total, usage.free) if usage.total > 0 else (None, None)
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder of ours and all in it; raises OSError.
-
-    `shutil.rmtree` gives up where a file's inode number changes between two looks at it, and where
-    folders lie in one another by the hundred.
-    """
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-    except (OSError, RecursionError):
-        _remove_by_moving(folder)
-
-
-def _remove_by_moving(folder: Path) -> None:
-    """Move inner folders up before those that they lie in go: so no path gets long."""
-    numbers = itertools.count()
-    while entries := list(os.scandir(folder)):
-        for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
-                Path(entry.path).unlink(missing_ok=True)
-                continue
-            for inner in list(os.scandir(entry)):
-                if inner.is_dir(follow_symlinks=False):
-                    Path(inner.path).rename(_unused(folder, numbers))
-                else:
-                    Path(inner.path).unlink(missing_ok=True)
-            Path(entry.path).rmdir()
-    folder.rmdir()
-
-
-def _unused(folder: Path, numbers: Iterator[int]) -> Path:
-    names = (folder / f"~{number}" for number in numbers)
-    return next(name for name in names if not os.path.lexists(name))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from node.content.hidden_names import what_is
 from node.disk.lock import FolderLock
-from node.disk.refusals import remove_tree
+from node.disk.removing import remove_tree
 
 
 def sweep(folder: Path, busy: Collection[Path]) -> None:

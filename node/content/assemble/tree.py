@@ -16,7 +16,8 @@ from node.content.hidden_names import growing_of, probe_in
 from node.content.homes import HomeGuard
 from node.content.vault.stored_target import WrittenTree
 from node.disk.flushing import DiskFlush
-from node.disk.refusals import flush_folder, free_bytes, make_folders, remove_tree
+from node.disk.refusals import flush_folder, free_bytes, make_folders
+from node.disk.removing import remove_tree
 from node.files import writing
 from node.machine.refusals import reason_of, refused
 from protocol.content.file_paths import quoted

@@ -21,7 +21,8 @@ from node.content.homes import HomeGuard
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.vault.vault import Vault
 from node.disk.lock import FolderLock, LockHeld
-from node.disk.refusals import flush_file, flush_folder, make_folders, remove_tree
+from node.disk.refusals import flush_file, flush_folder, make_folders
+from node.disk.removing import remove_tree
 from node.files import write_all, writing
 from protocol.content import sealing
 from protocol.content.manifests.manifest import Manifest, decode_manifest

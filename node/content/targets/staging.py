@@ -19,7 +19,8 @@ from node.content.assemble.tree_files import TreeFiles
 from node.content.hidden_names import update_of
 from node.content.vault.stored_target import WrittenFile
 from node.disk.flushing import DiskFlush
-from node.disk.refusals import flush_folder, remove_tree
+from node.disk.refusals import flush_folder
+from node.disk.removing import remove_tree
 from node.files import PRIVATE_FOLDER, write_atomically
 from protocol.content.file_paths import quoted
 from protocol.content.manifests.contents import Contents, ModFile

@@ -7,20 +7,17 @@ way to a path.
 import contextlib
 import errno
 import os
-import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from node.disk.descent import BY_FOLDER, Descent
+from node.disk.descent import BY_FOLDER, Descent, is_plain_folder
 from node.disk.moving import move_new
 from node.disk.refusals import flush_file, flush_folder
 
 _READ: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
 _IN_THE_WAY: Final = {errno.ENOTDIR, errno.ELOOP, errno.EMLINK}
-_REPARSE_POINT: Final = 0x400
-"""FILE_ATTRIBUTE_REPARSE_POINT: a link, a junction or a mount point of Windows."""
 
 
 class BlockedWay(OSError):
@@ -69,13 +66,13 @@ class TargetTree:
         for folder in folders_above(path):
             place = self.root / folder
             with contextlib.suppress(FileNotFoundError):
-                if not _is_plain_folder(place.lstat()):
+                if not is_plain_folder(place.lstat()):
                     raise BlockedWay(folder)
 
     def _block(self, path: str) -> str:
         for folder in folders_above(path):
             name, above = self._descent.at(folder)
-            if not _is_plain_folder(os.stat(name, dir_fd=above, follow_symlinks=False)):
+            if not is_plain_folder(os.stat(name, dir_fd=above, follow_symlinks=False)):
                 return folder
         return path.rpartition("/")[0]
 
@@ -153,8 +150,3 @@ def folders_above(path: str) -> list[str]:
     """The folders that a path is in, the outermost first."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[: count + 1]) for count in range(len(parts))]
-
-
-def _is_plain_folder(status: os.stat_result) -> bool:
-    attributes = getattr(status, "st_file_attributes", 0)
-    return stat.S_ISDIR(status.st_mode) and not attributes & _REPARSE_POINT

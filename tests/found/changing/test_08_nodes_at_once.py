@@ -12,7 +12,7 @@ from node.content.assemble import tree
 from node.content.assemble.held_place import HeldPlace
 from node.content.hidden_names import lock_of
 from node.content.publish.refusals import reason_against
-from node.disk import refusals
+from node.disk import removing
 from node.disk.lock import FolderLock
 from protocol.errors import TargetExists
 from tests.node.content.content_nodes import (
@@ -139,7 +139,7 @@ async def test_a_get_that_is_stopped_as_it_takes_its_target_leaves_it(
 
 
 def test_gets_into_one_folder_try_it_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    remove = refusals.remove_tree
+    remove = removing.remove_tree
     tried: list[Path] = []
 
     def nested(probe: Path) -> None:

@@ -13,7 +13,7 @@ from node.content.assemble import tree
 from node.content.assemble.layout import ChunkPlaces, FilePart, FileStarts
 from node.content.assemble.tree import GrowingTree
 from node.disk import flushing
-from node.disk.refusals import remove_tree
+from node.disk.removing import remove_tree
 from protocol.content.manifests.contents import Contents, ModFile
 from protocol.errors import DiskError, UnsafePath
 from tests.node.content.content_nodes import read_files
