@@ -6,6 +6,7 @@ bytes that changed, so that sharing does not become many times slower.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
 from node.content.patching.plaintexts import ChunkKeys, Plaintexts
@@ -42,8 +43,11 @@ class PatchMaking:
         self.spared_bytes = 0
         """Sealed bytes of the chunks that the parts so far yield, less those of the parts."""
 
-    async def parts(self) -> AsyncIterator[bytes]:
-        """The patch's bytes, part by part; none where no part pays. Raises NotFound, DiskError."""
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The patch's bytes, in their order; none where no part pays. Raises NotFound, DiskError.
+
+        A frame may be nearly as large as what it yields: none of it is in memory twice.
+        """
         loop = asyncio.get_running_loop()
         planned = await loop.run_in_executor(None, plan_parts, self._base, self._new)
         level = self._level(planned)
@@ -57,9 +61,13 @@ class PatchMaking:
             if frame is not None and level != _TRIED_LEVEL:
                 frame = await self._frame(prefix, chunks, level, most) or frame
             if frame is not None:
-                made = encode_head(PatchPart(part.base, part.chunks, len(frame))) + frame
-                self.spared_bytes += int(most / _PAYS) - len(made)
-                yield made
+                del prefix
+                size = sum(map(len, frame))
+                head = encode_head(PatchPart(part.base, part.chunks, size))
+                self.spared_bytes += int(most / _PAYS) - len(head) - size
+                yield head
+                while frame:
+                    yield frame.popleft()
 
     def _level(self, planned: Sequence[PlannedPart]) -> int:
         size = sum(self._lengths[one] for part in planned for one in numbers_of(part.chunks))
@@ -67,16 +75,18 @@ class PatchMaking:
 
     async def _frame(
         self, prefix: Prefix, chunks: Sequence[int], level: int, most: int
-    ) -> bytes | None:
-        """The frame that yields these; None as soon as it is longer than `most` bytes."""
+    ) -> deque[bytes] | None:
+        """The pieces of the frame that yields these; None once it is longer than `most` bytes."""
         loop = asyncio.get_running_loop()
         size = sum(self._lengths[number] for number in chunks)
         frame = await loop.run_in_executor(None, PatchFrame, prefix, size, level)
-        made = bytearray()
+        made: deque[bytes] = deque()
+        left = most
         async for batch in self._after.read(chunks):
             for plaintext in batch:
-                made += await loop.run_in_executor(None, frame.add, plaintext)
-            if len(made) > most:
+                made.append(await loop.run_in_executor(None, frame.add, plaintext))
+                left -= len(made[-1])
+            if left < 0:
                 return None
-        made += await loop.run_in_executor(None, frame.end)
-        return bytes(made) if len(made) <= most else None
+        made.append(await loop.run_in_executor(None, frame.end))
+        return made if len(made[-1]) <= left else None

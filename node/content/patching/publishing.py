@@ -73,10 +73,11 @@ class PatchPublishing:
         )
         table, size, digest = ChunkTable(), 0, hashlib.sha256()
         chunker = Chunker(COARSE)  # a patch is fetched whole
-        async for part in making.parts():
-            size += len(part)
-            digest.update(part)
-            await self._store(chunker.feed(part), table, lineage)
+        async for piece in making.pieces():
+            size += len(piece)
+            digest.update(piece)
+            if chunks := chunker.feed(piece):
+                await self._store(chunks, table, lineage)
         await self._store(chunker.cut(), table, lineage)
         if making.spared_bytes < limits.PATCH_WORTH_BYTES:
             self._vault.litter()

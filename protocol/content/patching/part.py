@@ -111,6 +111,15 @@ def _bytes_of(runs: Runs, lengths: Sequence[int], which: str) -> int:
     return sum(lengths[number] for number in numbers_of(runs))
 
 
+def _parts_most(lengths: Sequence[int]) -> int:
+    """The parts that a version of such chunks can need, if all but the last are at least half full.
+
+    Full is a part by its bytes or by the number of its chunks.
+    """
+    by_bytes = sum(lengths) // (limits.PATCH_PART_BYTES // 2)
+    return 1 + by_bytes + len(lengths) // (limits.PATCH_PART_CHUNKS // 2)
+
+
 class PatchReader:
     """Tells heads and bytes of frames apart, as a patch comes in pieces. Raises BadContent.
 
@@ -120,6 +129,9 @@ class PatchReader:
     def __init__(self, base_lengths: Sequence[int], lengths: Sequence[int]) -> None:
         self._base_lengths = base_lengths
         self._lengths = lengths
+        full = _parts_most(lengths)
+        self._base_bytes_left = full * limits.PATCH_PART_BYTES
+        self._base_chunks_left = full * limits.PATCH_PART_CHUNKS
         self._buffer = bytearray()
         self._frame_left = 0
         self._first = 0
@@ -138,9 +150,17 @@ class PatchReader:
             if part is None:
                 return
             part.check(self._base_lengths, self._lengths, self._first)
+            self._count_base(part)
             self._first = sum(part.chunks[-1])
             self._frame_left = part.frame_bytes
             yield part
+
+    def _count_base(self, part: PatchPart) -> None:
+        """Each part may refer to all that a part can: many small ones would cost that each."""
+        self._base_bytes_left -= _bytes_of(part.base, self._base_lengths, "base")
+        self._base_chunks_left -= sum(count for _, count in part.base)
+        if min(self._base_bytes_left, self._base_chunks_left) < 0:
+            raise BadContent("a patch of more parts, or of more of its base, than can be needed")
 
     def _head(self) -> PatchPart | None:
         if len(self._buffer) < _LENGTH.size:

@@ -132,13 +132,12 @@ async def test_patches_that_are_not_well_formed_cost_a_detour(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    honest = PatchMaking.parts
+    honest = PatchMaking.pieces
 
     async def lies(making: PatchMaking) -> AsyncIterator[bytes]:
-        async for part in honest(making):
-            yield spoil(part)
+        yield spoil(b"".join([piece async for piece in honest(making)]))
 
-    monkeypatch.setattr(PatchMaking, "parts", lies)
+    monkeypatch.setattr(PatchMaking, "pieces", lies)
     async with follower(tmp_path) as one:
         got = await update(one)
         assert one.asked == [patch_of(got)]
@@ -150,14 +149,14 @@ async def test_patches_that_are_not_well_formed_cost_a_detour(
 async def test_one_wrong_bit_spoils_no_file(
     place: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = PatchMaking.parts
+    honest = PatchMaking.pieces
 
     async def lies(making: PatchMaking) -> AsyncIterator[bytes]:
-        async for part in honest(making):
-            at = int(len(part) * place)
-            yield part[:at] + bytes([part[at] ^ 1]) + part[at + 1 :]
+        part = b"".join([piece async for piece in honest(making)])
+        at = int(len(part) * place)
+        yield part[:at] + bytes([part[at] ^ 1]) + part[at + 1 :]
 
-    monkeypatch.setattr(PatchMaking, "parts", lies)
+    monkeypatch.setattr(PatchMaking, "pieces", lies)
     async with follower(tmp_path) as one:
         got = await update(one)
         assert got.chunks_fetched >= 2
@@ -174,7 +173,7 @@ async def test_a_patch_that_yields_other_bytes_is_left(
         making.spared_bytes = 10**6
         yield encode_head(PatchPart((), planned.chunks, len(made))) + made
 
-    monkeypatch.setattr(PatchMaking, "parts", lies)
+    monkeypatch.setattr(PatchMaking, "pieces", lies)
     async with follower(tmp_path) as one:
         got = await update(one)
         assert one.asked == [patch_of(got)]

@@ -100,6 +100,35 @@ def test_a_chunk_is_yielded_once() -> None:
         list(reader.feed(encode_head(PatchPart((), ((2, 1),), 1))))
 
 
+@pytest.mark.parametrize(
+    ("base", "part_bytes", "part_chunks", "taken"),
+    [
+        (((0, 4),), 40, 4096, 5),  # 40 bytes of the base each; 80 bytes are 4 parts and a last one
+        (((0, 2), (4, 2)), 2**20, 4, 5),  # 4 chunks of the base each; 8 chunks likewise
+        (((0, 2),), 40, 4096, 8),
+        ((), 40, 4096, 8),
+    ],
+)
+def test_parts_that_yield_little_and_refer_to_much(
+    base: parts.Runs,
+    part_bytes: int,
+    part_chunks: int,
+    taken: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each costs its reader the opening of 64 MiB, for a chunk of some bytes."""
+    monkeypatch.setattr(limits, "PATCH_PART_BYTES", part_bytes)
+    monkeypatch.setattr(limits, "PATCH_PART_CHUNKS", part_chunks)
+    lengths = [10] * 8
+    reader = PatchReader(lengths, lengths)
+    heads = [encode_head(PatchPart(base, ((number, 1),), 1)) for number in range(8)]
+    for head in heads[:taken]:
+        assert len(list(reader.feed(head + b"x"))) == 2
+    for head in heads[taken : taken + 1]:
+        with pytest.raises(BadContent, match="more of its base"):
+            list(reader.feed(head + b"x"))
+
+
 def test_a_long_head_is_refused_before_it_is_here() -> None:
     with pytest.raises(BadContent, match="head"):
         list(PatchReader([], [1]).feed(struct.pack(">I", 2**24)))
