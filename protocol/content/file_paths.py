@@ -152,6 +152,11 @@ def collision_key(name: str) -> str:
     return unicodedata.normalize("NFC", folded)
 
 
+def collision_path(path: str) -> str:
+    """Equal for paths that some file system takes for the same."""
+    return "/".join(map(collision_key, path.split("/")))
+
+
 class Tree:
     """The files of one mod, each added once; refuses unsafe paths and those that collide.
 

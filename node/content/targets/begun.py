@@ -17,9 +17,10 @@ from node.content.targets.swap import Swap
 from node.content.targets.target_tree import TargetTree
 from node.content.vault.stored_target import StoredTarget
 from node.content.vault.vault import Vault
+from node.disk.descent import is_plain_folder
 from node.machine.refusals import refused
 from protocol.content.file_paths import quoted
-from protocol.errors import LocalError, ModswarmError, TargetBusy
+from protocol.errors import LocalError, ModswarmError, TargetBusy, TargetGone
 
 _log = logging.getLogger(__name__)
 
@@ -92,14 +93,29 @@ class BegunUpdate:
             self._swap.close()
 
     def _problem(self, error: OSError) -> LocalError:
+        if not _is_there(self._target):
+            return TargetGone(
+                f"{self._target} was moved, removed or replaced while it was brought up to date",
+                advice="Put the folder back in its place; the update comes then.",
+            )
         at = error.filename if isinstance(error.filename, str) else ""
         if is_busy(error):
             return TargetBusy(
-                f"another program uses {quoted(at)} in {self._target}",
+                f"another program uses {quoted(at)} in {self._target}, or a disk is mounted there",
                 (at,) if at else (),
-                advice="End that program; the update is tried again later.",
+                advice="End that program, or unmount it; the update is tried again later.",
             )
         return refused(error, f"cannot update {self._target}")
+
+
+def _is_there(target: Path) -> bool:
+    """Whether a folder, and no link to one, is there; also where that cannot be told."""
+    try:
+        return is_plain_folder(target.lstat())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def planned_in(vault: Vault, stored: StoredTarget) -> tuple[BegunUpdate, Heading] | None:

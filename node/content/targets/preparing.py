@@ -19,7 +19,7 @@ from node.files import writing
 from protocol import limits
 from protocol.content import sealing
 from protocol.content.manifests.contents import Contents
-from protocol.errors import NotFound, TargetBusy, TargetChanged, TargetGone
+from protocol.errors import DiskError, NotFound, TargetBusy, TargetChanged, TargetGone
 
 _READ_BYTES: Final = 8 * 2**20
 
@@ -47,11 +47,21 @@ class Preparation:
             raise TargetGone(f"{self._target} is not there any more")
         with writing(self._target, "update"), TargetTree(self._target) as tree:
             self.staging.begin(0, 0)
+            self._check_disk()
             surveyor = Surveyor(
                 *(tree, self._before, self._wanted, self._contents.empty_folders),
                 self._going_on,
             )
             return surveyor.survey(disk_time_ns(self.staging.root))
+
+    def _check_disk(self) -> None:
+        """Raise DiskError where nothing can be renamed from beside the target into it."""
+        if self._target.stat().st_dev != self.staging.root.stat().st_dev:
+            raise DiskError(
+                f"{self._target} is on another disk than the folder that it lies in: something is "
+                "mounted there",
+                advice="Unmount it, or get the mod to a new folder on that disk.",
+            )
 
     def check_free(self, survey: Survey, is_held_open: HeldOpen) -> None:
         """Raise TargetBusy where another program holds files that are to be replaced."""

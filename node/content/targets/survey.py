@@ -16,7 +16,7 @@ from node.content.targets.plan import PathStep, Touch, UpdatePlan
 from node.content.targets.target_tree import BlockedWay, TargetTree, folders_above
 from node.content.vault.stored_target import WrittenFile, WrittenTree
 from node.machine.refusals import refused
-from protocol.content.file_paths import collision_key, quoted
+from protocol.content.file_paths import collision_path, quoted
 from protocol.content.manifests.contents import ModFile
 from protocol.errors import DiskError, TargetChanged
 
@@ -168,7 +168,7 @@ class Surveyor:
         found = self._look(file.path, file)
         if found is None:
             return None
-        self._old_places[_key(file.path)] = found.place
+        self._old_places[collision_path(file.path)] = found.place
         if found.sha256 == file.sha256:
             return PathStep(file.path, _seen(file, found), None)
         self._in_the_way.append(file.path)
@@ -179,7 +179,7 @@ class Surveyor:
         old = self._before.get(wanted.path)
         found = self._look(wanted.path, old)
         new = WrittenFile(wanted.path, wanted.size, None, wanted.executable, wanted.sha256)
-        if found is None or found.place == self._old_places.get(_key(wanted.path)):
+        if found is None or found.place == self._old_places.get(collision_path(wanted.path)):
             # Nothing is there, or a file that goes, which has this name as well on this disk.
             if old is not None and old.sha256 == wanted.sha256:
                 self._restored.append(wanted.path)
@@ -285,7 +285,17 @@ class Surveyor:
         """Those that the version before had and this one has not, the inner ones first."""
         now = {folder for path in paths for folder in folders_above(path)}
         now.update(folder for path in self._new_empty for folder in (*folders_above(path), path))
-        return tuple(sorted(self._old_folders - now, reverse=True))
+        device = self._tree.root.stat().st_dev
+        gone = sorted(self._old_folders - now, reverse=True)
+        return tuple(path for path in gone if self._may_go(path, device))
+
+    def _may_go(self, path: str, device: int) -> bool:
+        """Whether a folder is there; one on which another disk is mounted stays."""
+        try:
+            status = self._tree.status(path)
+        except BlockedWay:
+            return False
+        return status is not None and stat.S_ISDIR(status.st_mode) and status.st_dev == device
 
     def _check_folders(self, steps: list[PathStep]) -> None:
         """Raise DiskError where names cannot be changed, or are on a disk mounted within."""
@@ -315,7 +325,3 @@ def named(paths: tuple[str, ...], most: int = 8) -> str:
 
 def _seen(file: WrittenFile, found: _Found) -> WrittenFile:
     return file._replace(size=found.size, modified_ns=found.modified_ns)
-
-
-def _key(path: str) -> str:
-    return "/".join(map(collision_key, path.split("/")))

@@ -23,6 +23,7 @@ from node.content.targets.survey import is_same
 from node.content.targets.target_tree import BlockedWay, TargetTree, folders_above
 from node.content.vault.stored_target import WrittenFile
 from node.disk.reserve import is_full
+from protocol.content.file_paths import collision_path
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,11 @@ class Swap:
         self._plan = plan
         self._new_folders = {
             folder for file in plan.tree.files for folder in folders_above(file.path)
+        }
+        self._new_names = {
+            collision_path(step.path): number
+            for number, step in enumerate(plan.steps)
+            if step.new is not None
         }
         self._kept: list[tuple[str, str]] = []
         """The names that what was the person's own was given, and had before, as it came."""
@@ -97,11 +103,21 @@ class Swap:
                 return
             if stat.S_ISDIR(status.st_mode) and step.path in self._new_folders:
                 return  # it is one of the new version, which was made before this was broken off
+            if step.old is None and self._is_new_one(step.path, status):
+                return  # a file of the new version, whose name this disk takes for the same
             if step.old is None:
                 self._keep_local(self._target, step.path, step.path)
             else:
                 self._set_aside(number, step)
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), step.path)
+
+    def _is_new_one(self, path: str, status: os.stat_result) -> bool:
+        """Whether this has its name from a step that was done before this was broken off."""
+        number = self._new_names.get(collision_path(path))
+        if number is None or self._waiting.has(new_name(number)):
+            return False
+        other = self._status(self._plan.steps[number].path)
+        return other is not None and os.path.samestat(other, status)
 
     def _set_aside(self, number: int, step: PathStep) -> None:
         """Let a file lose its name; if it is another one than was seen, that is the person's."""
@@ -199,19 +215,26 @@ class Swap:
     # Afterwards ---------------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Remove the staging folder; what became the person's own meanwhile is kept first."""
+        """Remove the staging folder; what became the person's own meanwhile is kept first.
+
+        That may be a new file as well: one that had its name, was opened there and then taken back.
+        """
         for number, step in enumerate(self._plan.steps):
-            if step.old is None:
-                continue
-            name = old_name(number)
-            if not self._waiting.has(name):
-                continue
-            if self._is(self._waiting, name, step.old):
-                self._waiting.remove(name)
-            else:
-                self._keep_local(self._waiting, name, step.path)
+            if step.old is not None:
+                self._discard(old_name(number), step.old, step.path)
+        for number, step in enumerate(self._plan.steps):
+            if step.new is not None:
+                self._discard(new_name(number), step.new, step.path)
         self.close()
         self._staging.clear()
+
+    def _discard(self, name: str, file: WrittenFile, path: str) -> None:
+        if not self._waiting.has(name):
+            return
+        if self._is(self._waiting, name, file):
+            self._waiting.remove(name)
+        else:
+            self._keep_local(self._waiting, name, path)
 
     # What both need -----------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import pytest
 
 from node.content.targets import survey
 from node.content.targets.outcome import ChangedFiles
+from node.content.targets.swap import Swap
 from node.content.targets.target_tree import TargetTree
 from tests.node.content.targets.target_worlds import (
     ONE,
@@ -142,3 +143,23 @@ async def test_names_that_change_in_case_alone(tmp_path: Path) -> None:
             assert found == {path.casefold(): data for path, data in files.items()}
         (world.target / "same").write_bytes(MINE)
         assert (await world.update(1)).kept_local == ("same.local",)
+
+
+@pytest.mark.usefixtures("folding")
+async def test_a_name_that_changes_in_case_is_not_taken_for_a_persons_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that ended when all had its name tells only by names what it did."""
+    real = Swap.forward
+
+    def forward(swap: Swap) -> None:
+        real(swap)
+        real(swap)
+
+    monkeypatch.setattr(Swap, "forward", forward)
+    one, two = {"Readme.txt": b"one", "z": b"z"}, {"readme.txt": b"of two", "z": b"z"}
+    async with target_world(tmp_path, one, two) as world:
+        (world.target / "Readme.txt").write_bytes(MINE)
+        assert (await world.update(2)).kept_local == ("Readme.txt.local",)
+        found = {**two, "Readme.txt.local": MINE}
+        assert tree_of(world.target) == found
