@@ -129,6 +129,22 @@ class VersionChain:
             raise WrongKey("a version that names one before it which is none of its lineage")
         return found
 
+    async def leads_to(self, link: LineageLink, version: Version, mod_id: bytes) -> bool:
+        """Whether a mod is a version, or one of the VERSIONS_SHOWN before it that are to be had."""
+        for _ in range(limits.VERSIONS_SHOWN):
+            assert version.opened.contents is not None
+            previous = version.opened.contents.previous
+            if mod_id in (version.link.mod_id, previous and previous.mod_id):
+                return True
+            try:
+                older = await self.before(link, version)
+            except ModswarmError:
+                return False
+            if older is None:
+                return False
+            version = older
+        return False
+
     async def find(self, link: LineageLink) -> Version:
         """The version that a link means; raises as `open_named` and `before`, NotFound."""
         version = await self.open_named(link, await self.newest_record(link))

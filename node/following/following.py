@@ -119,7 +119,7 @@ class Following:
             assert contents is not None
             assert link.reading_key is not None
             changed = ChangedFiles.REFUSE if refuses else ChangedFiles.KEEP
-            path = await self._first(version, target, changed, bound, progress)
+            path = await self._first(link, version, target, changed, bound, progress)
             follow = StoredFollow(
                 *(link.lineage_key, link.reading_key, path, version.link.mod_id, version.number),
                 *(contents.name, contents.disk_bytes, refuses, max_bytes),
@@ -156,6 +156,7 @@ class Following:
 
     async def _first(
         self,
+        link: LineageLink,
         version: Version,
         target: Path,
         changed: ChangedFiles,
@@ -165,7 +166,11 @@ class Following:
         """Write the first version that is followed; the target's real path."""
         sharing = self._sharing
         state = await sharing.targets.state_of(target)
-        if state is None or not state.is_there or not await self._is_of(version, state.mod_id):
+        if (
+            state is None
+            or not state.is_there
+            or not await self._is_of(link, version, state.mod_id)
+        ):
             # Again, as a node that was killed may have written it and not known so.
             got = await sharing.get(
                 *(version.link, target),
@@ -178,14 +183,12 @@ class Following:
         opened = await sharing.fetch(version.link, progress, bound, version.origins)
         return (await sharing.targets.update(opened, target, changed, progress)).path
 
-    async def _is_of(self, version: Version, mod_id: bytes) -> bool:
+    async def _is_of(self, link: LineageLink, version: Version, mod_id: bytes) -> bool:
         """Whether a mod is of the lineage of a version, as far as this node can tell."""
-        contents = version.opened.contents
-        previous = None if contents is None else contents.previous
-        if mod_id in (version.link.mod_id, previous and previous.mod_id):
-            return True
         known = await self._vault.mod(mod_id)
-        return known is not None and known.lineage_key == version.opened.manifest.lineage_key
+        if known is not None:
+            return known.lineage_key == link.lineage_key and known.patch_of is None
+        return await self.chain.leads_to(link, version, mod_id)
 
     async def unfollow(self, lineage: bytes) -> FollowView:
         """Leave a folder as it is, from now on; an update is carried out or taken back.

@@ -86,6 +86,8 @@ async def test_what_is_followed_anew(tmp_path: Path) -> None:
             for mod in await there.follower.running_node.sharing.mods():
                 await there.follower.running_node.sharing.remove(mod.mod_id)
         await there.share(THREE)
+        await there.share(ONE)
+        await there.share(THREE)
         await there.follow(first)  # though the vault does not know any more what it wrote
         assert read_files(there.target) == THREE
 

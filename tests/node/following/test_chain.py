@@ -120,6 +120,21 @@ async def test_versions_are_listed_down_to_one_that_lies_or_is_not_to_be_had() -
         await world.chain.every(LINK, 9)
 
 
+async def test_a_mod_is_known_as_an_older_version_as_far_as_versions_are_to_be_had() -> None:
+    world = World(5)
+
+    async def leads_to(mod_id: bytes) -> bool:
+        newest = await world.chain.find(LINK)
+        return await world.chain.leads_to(LINK, newest, mod_id)
+
+    for number in range(1, 6):
+        assert await leads_to(keys_of(number).mod_id)
+    assert not await leads_to(keys_of(9).mod_id)
+    world.failing[3] = NoSources("no source serves this mod")
+    assert await leads_to(keys_of(3).mod_id), "it is named by the version after it"
+    assert not await leads_to(keys_of(2).mod_id)
+
+
 async def test_what_is_known_is_found_without_a_network() -> None:
     world = World(2)
     world.is_reached = False
