@@ -1,6 +1,7 @@
 """The rules of the house that a reader relies on, checked on the source of every file."""
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -129,6 +130,17 @@ def test_nothing_runs_what_it_reads(path: Path) -> None:
                 given = keyword.value
                 assert isinstance(given, ast.Constant), f"line {node.lineno}"
                 assert given.value is False, f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", sources(*PRODUCT), ids=name_of)
+def test_values_of_queries_are_told_by_their_place(path: Path) -> None:
+    """Python 3.12 warns of a `?1` that is given a sequence, and 3.14 refuses it."""
+    texts = (
+        one.value
+        for one in ast.walk(tree_of(path))
+        if isinstance(one, ast.Constant) and isinstance(one.value, str)
+    )
+    assert [text for text in texts if re.search(r"[=(, ]\?\d", text)] == []
 
 
 @pytest.mark.parametrize("path", sources(*PRODUCT), ids=name_of)

@@ -20,8 +20,8 @@ _UNNEEDED = (
     " ORDER BY address LIMIT ?"
 )
 _IS_NEEDED = (
-    "SELECT EXISTS (SELECT 1 FROM mod_chunks WHERE address = ?1)"
-    " OR EXISTS (SELECT 1 FROM mods WHERE mod_id = ?1)"
+    "SELECT EXISTS (SELECT 1 FROM mod_chunks WHERE address = ?)"
+    " OR EXISTS (SELECT 1 FROM mods WHERE mod_id = ?)"
 )
 _SEALED_IN_VAIN = (
     "SELECT lineage, plaintext_hash FROM lineage_chunks WHERE (lineage, plaintext_hash) > (?, ?)"
@@ -149,7 +149,9 @@ class Index:
 
     def _of_these(self, addresses: Sequence[bytes]) -> "Unneeded":
         rows = [
-            (address,) for address in addresses if self._database.one(_IS_NEEDED, address) == (0,)
+            (address,)
+            for address in addresses
+            if self._database.one(_IS_NEEDED, address, address) == (0,)
         ]
         return Unneeded("DELETE FROM blobs WHERE address = ?", rows, len(rows))
 
