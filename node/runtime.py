@@ -228,7 +228,10 @@ class Node:
         guard = HomeGuard(self.home.path, *([default] if default else []))
         self.transfers = TransferLimits(self.config.rate_settings(), self.environment.wall)
         keep = self.config.keep_settings()
-        origins = Origins.of(self.config, self.home.origins, self.environment.rng)
+        origins = Origins.of(
+            *(self.config, self.home.origins, self.environment.rng),
+            self.membership.own_network.hosts,
+        )
         self.sharing = Sharing(
             self._vault, self.membership, self.pool, guard, self.transfers, keep, origins
         )

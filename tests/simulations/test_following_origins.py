@@ -9,6 +9,7 @@ from aiohttp import ClientResponse
 
 from node.answers.follows import FollowStatus
 from node.answers.mods import ShareResult
+from node.content.origins.connecting import OwnHosts
 from node.content.origins.origins import NamedBy, NamedOrigin
 from protocol.content.lineage.history import body_of
 from protocol.content.link import LineageLink
@@ -50,6 +51,7 @@ class Web:
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.is_down = False
+        self.own_hosts: list[OwnHosts] = []
 
     async def get(
         self, url: str, *, trusted: bool, byte_range: tuple[int, int] | None = None
@@ -86,7 +88,12 @@ class Web:
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Web:
     made = Web()
-    monkeypatch.setattr("node.content.origins.origins.OriginClient", lambda: made)
+
+    def client(own_hosts: OwnHosts) -> Web:
+        made.own_hosts.append(own_hosts)
+        return made
+
+    monkeypatch.setattr("node.content.origins.origins.OriginClient", client)
     return made
 
 
@@ -101,6 +108,14 @@ def recorded(there: Town, lineage: LineageLink) -> tuple[str, ...]:
     newest = heard.newest(lineage.lineage_key)
     assert newest is not None
     return body_of(newest).origins
+
+
+async def test_each_node_knows_what_is_its_own_network(web: Web, tmp_path: Path) -> None:
+    async with town(tmp_path, count=COUNT) as there:
+        await asyncio.sleep(UNLINKED_S)
+        for node, own_hosts in zip(there.nodes, web.own_hosts, strict=True):
+            assert own_hosts() == node.running_node.membership.own_network.hosts()
+            assert set(node.host.addresses) <= set(own_hosts())
 
 
 async def test_origins_stay_until_others_or_none_are_named(web: Web, tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ async def test_a_box_with_a_new_address_is_noticed_by_its_keepalives() -> None:
         await call(world.residents[0], peer)
         own = peer.running.own_network.view().of(4)
         assert [one.address.host for one in own.reflexive] == box.addresses
+        assert peer.running.own_network.hosts() >= {*box.addresses, *peer.host.addresses}
 
 
 async def test_a_mapping_of_thirty_seconds_is_kept_open() -> None:

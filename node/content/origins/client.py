@@ -17,7 +17,13 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from node.content.origins.connecting import AddressRefused, LookUp, connector, system_look_up
+from node.content.origins.connecting import (
+    AddressRefused,
+    LookUp,
+    OwnHosts,
+    connector,
+    system_look_up,
+)
 from node.machine.refusals import reason_of
 from protocol import limits
 from protocol.content.origins.answers import REDIRECTS
@@ -51,9 +57,11 @@ class OriginClient:
         look_up: LookUp = system_look_up,
         find_proxy: FindProxy = environment_proxy,
         tls: ssl.SSLContext | None = None,
+        own_hosts: OwnHosts = tuple,
     ) -> None:
         """`tls`: whom to trust, if not whom this system trusts."""
         self._look_up = look_up
+        self._own_hosts = own_hosts
         self._find_proxy = find_proxy
         self._tls = tls
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
@@ -108,7 +116,9 @@ class OriginClient:
         """That for hosts of our own, or for those that strangers name: they share no connection."""
         if trusted not in self._sessions:
             self._sessions[trusted] = aiohttp.ClientSession(
-                connector=connector(self._look_up, public_only=not trusted, tls=self._tls),
+                connector=connector(
+                    self._look_up, self._own_hosts, public_only=not trusted, tls=self._tls
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(

@@ -8,7 +8,8 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import Final
 
 import aiohttp
@@ -19,6 +20,10 @@ from protocol.content.origins.public_hosts import why_not_public
 
 LookUp = Callable[[str, int], Awaitable[list[str]]]
 """The IP literals of a name that is to be connected to at a port; raises OSError."""
+
+
+OwnHosts = Callable[[], Collection[str]]
+"""The IP literals of this machine and of the NATs before it."""
 
 
 class AddressRefused(OSError):
@@ -38,8 +43,9 @@ async def system_look_up(host: str, port: int) -> list[str]:
 class _Resolver(AbstractResolver):
     """Looks names up for a connector, and says why an answer is not used."""
 
-    def __init__(self, look_up: LookUp, *, public_only: bool) -> None:
+    def __init__(self, look_up: LookUp, own_hosts: OwnHosts, *, public_only: bool) -> None:
         self._look_up = look_up
+        self._own_hosts = own_hosts
         self._public_only = public_only
 
     async def resolve(
@@ -50,7 +56,8 @@ class _Resolver(AbstractResolver):
         async with asyncio.timeout(limits.ORIGIN_CONNECT_S):
             found = list(dict.fromkeys(await self._look_up(host, port)))[:_ADDRESSES_TRIED]
         if self._public_only:
-            refused = {literal: why_not_public(literal) for literal in found}
+            own = self._own_hosts()
+            refused = {literal: why_not_public(literal, own) for literal in found}
             public = [literal for literal in found if refused[literal] is None]
             if found and not public:
                 raise AddressRefused(f"{host} ({found[0]})", str(refused[found[0]]))
@@ -76,26 +83,30 @@ def _result(host: str, literal: str, port: int) -> ResolveResult:
     )
 
 
-def _public_socket(addr_info: aiohttp.AddrInfoType) -> socket.socket:
+def _public_socket(own_hosts: OwnHosts, addr_info: aiohttp.AddrInfoType) -> socket.socket:
     """The socket of a connection, whatever led to its address: a name or a literal.
 
     Raises AddressRefused.
     """
     family, kind, protocol, _, sockaddr = addr_info
-    what = why_not_public(str(sockaddr[0]))
+    what = why_not_public(str(sockaddr[0]), own_hosts())
     if what is not None:
         raise AddressRefused(str(sockaddr[0]), what)
     return socket.socket(family, kind, protocol)
 
 
 def connector(
-    look_up: LookUp, *, public_only: bool, tls: ssl.SSLContext | None = None
+    look_up: LookUp,
+    own_hosts: OwnHosts,
+    *,
+    public_only: bool,
+    tls: ssl.SSLContext | None = None,
 ) -> aiohttp.TCPConnector:
     """What connects to origins; `public_only` where strangers named them."""
     return aiohttp.TCPConnector(
-        resolver=_Resolver(look_up, public_only=public_only),
+        resolver=_Resolver(look_up, own_hosts, public_only=public_only),
         use_dns_cache=False,
         ssl=tls or True,
         limit_per_host=limits.ORIGIN_CONNECTIONS,
-        socket_factory=_public_socket if public_only else None,
+        socket_factory=partial(_public_socket, own_hosts) if public_only else None,
     )

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from node.content.download.chunk_source import AnswerReader, ChunkSource
 from node.content.origins.client import OriginClient
+from node.content.origins.connecting import OwnHosts
 from node.content.origins.consent import OriginConsent
 from node.content.origins.stream import OriginStream
 from node.tasks import TaskOwner
@@ -90,11 +91,13 @@ class Origins:
         self._tasks = TaskOwner("origins")
 
     @classmethod
-    def of(cls, settings: OriginSettings, answers: Path, rng: Random) -> "Origins":
+    def of(
+        cls, settings: OriginSettings, answers: Path, rng: Random, own_hosts: OwnHosts
+    ) -> "Origins":
         """Those of a node; `answers` is the file in which a person's answers are kept."""
         consent = OriginConsent(answers)
         urls, hidden = settings.origin_urls(), settings.hide_address
-        return cls(OriginClient(), consent, rng, urls, hidden=hidden)
+        return cls(OriginClient(own_hosts=own_hosts), consent, rng, urls, hidden=hidden)
 
     @property
     def defects(self) -> list[BaseException]:

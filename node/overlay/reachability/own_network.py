@@ -269,6 +269,13 @@ class OwnNetwork:
                 found += [one.address for one in family.reflexive if one.address not in found]
         return found
 
+    def hosts(self) -> frozenset[str]:
+        """The IP literals of this machine and of the NATs before it, as far as they are known."""
+        view = self.view()
+        seen = {one.address.host for family in view.families.values() for one in family.reflexive}
+        router = () if view.upnp is None else (view.upnp.address.host,)
+        return self._own_hosts.union(seen, router)
+
     @property
     def forwarded(self) -> Address | None:
         """The outside address by which the router lets others in, as far as is known.

@@ -6,6 +6,7 @@ reach themselves.
 """
 
 import ipaddress
+from collections.abc import Collection
 from typing import Final
 
 IPv4 = ipaddress.IPv4Address
@@ -58,25 +59,43 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _6TO4: Final = ipaddress.IPv6Network("2002::/16")
 _V4_BITS: Final = 32
 _6TO4_SHIFT: Final = 80
+_LINK_BYTES: Final = 8
+"""Of a network of one link, a /64 (RFC 4291, 2.5.4)."""
 
 
-def why_not_public(host: str) -> str | None:
+def why_not_public(host: str, own_hosts: Collection[str] = ()) -> str | None:
     """What an IP literal is an address of, in words, if not of a machine on the internet.
 
-    Forms of IPv6 that hold an IPv4 address (mapped, NAT64, 6to4) are judged by that. Raises
+    Forms of IPv6 that hold an IPv4 address (mapped, NAT64, 6to4) are judged by that. `own_hosts`
+    are the IP literals of this machine and of the NATs before it: a router serves its settings to
+    the inside at its outer address too, and IPv6 gives global addresses to what its firewall
+    hides, so an address of IPv4 among these, or of one's /64, is of the own network. Raises
     ValueError for what is no IP literal.
     """
     literal = ipaddress.ip_address(host.partition("%")[0])
     if isinstance(literal, IPv4):
-        return next((what for network, what in _V4 if literal in network), None)
+        found = next((what for network, what in _V4 if literal in network), None)
+        return found or _own(literal, own_hosts)
     if "%" in host:
         return "a link alone"
     within = _within(literal)
     if within is not None:
-        return why_not_public(str(within))
+        return why_not_public(str(within), own_hosts)
     if literal not in _V6_GLOBAL:
         return next((what for network, what in _V6_KINDS if literal in network), "no machine")
-    return next((what for network, what in _V6 if literal in network), None)
+    found = next((what for network, what in _V6 if literal in network), None)
+    return found or _own(literal, own_hosts)
+
+
+def _own(literal: IPv4 | IPv6, own_hosts: Collection[str]) -> str | None:
+    """What an address is of, if it is of this machine's own network."""
+    places = (_place(ipaddress.ip_address(one.partition("%")[0])) for one in own_hosts)
+    return "this machine's own network" if _place(literal) in places else None
+
+
+def _place(literal: IPv4 | IPv6) -> bytes:
+    """The address of IPv4, or the network of IPv6 in which all know one another."""
+    return literal.packed if isinstance(literal, IPv4) else literal.packed[:_LINK_BYTES]
 
 
 def _within(literal: IPv6) -> IPv4 | None:

@@ -49,7 +49,7 @@ async def test_versions_come_from_a_server_while_their_publisher_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a loopback address, which no link may name but in this test."""
-    monkeypatch.setattr("node.content.origins.connecting.why_not_public", lambda _: None)
+    monkeypatch.setattr("node.content.origins.connecting.why_not_public", lambda *_: None)
     homes = [tmp_path / name for name in ("third", "publisher", "follower")]
     give_identities(homes)
     target = tmp_path / "got" / "hats"

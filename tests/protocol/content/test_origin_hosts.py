@@ -40,6 +40,24 @@ def test_no_form_of_ipv6_hides_a_private_address(host: str) -> None:
         assert why_not_public(form), form
 
 
+OWN = ("192.168.1.5", "1.1.1.1", "2606:4700:0:1::5", "fe80::1%eth0", "::1")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["1.1.1.1", "2606:4700:0:1::1", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1", "2002:101:101::1"],
+)
+def test_what_is_of_the_own_network_may_not_be_named_either(host: str) -> None:
+    """A router at its outer address, or what its firewall hides."""
+    assert why_not_public(host, OWN) == "this machine's own network"
+    assert why_not_public(host) is None
+
+
+@pytest.mark.parametrize("host", ["1.1.1.2", "2606:4700:0:2::1", "2606:4700::1"])
+def test_neighbours_of_the_own_network_may_be_named(host: str) -> None:
+    assert why_not_public(host, OWN) is None
+
+
 @given(st.ip_addresses())
 def test_what_python_calls_private_is_not_public(address: object) -> None:
     if not address.is_global or address.is_multicast:  # type: ignore[attr-defined]

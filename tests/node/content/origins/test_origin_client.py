@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import ipaddress
 import random
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,22 @@ async def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to() -
         look_up, asked = looking_up(["255.255.255.255", "127.0.0.1"])
         await failure(OriginClient(look_up, no_proxy), url)
         assert server.connections == 0
+
+
+@pytest.mark.parametrize("host", ["1.1.1.1", "[2606:4700:0:1::9]", "evil.example"])
+async def test_no_address_of_the_own_network_is_connected_to(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what is known of it when it is connected to."""
+    made: list[object] = []
+    monkeypatch.setattr(socket, "socket", lambda *_: made.append(_))
+    own: list[str] = []
+    look_up, _ = looking_up(["1.1.1.1"])
+    client = OriginClient(look_up, no_proxy, own_hosts=lambda: own)
+    own += ["1.1.1.1", "2606:4700:0:1::5"]
+    told = await failure(client, f"http://{host}:8080/x")
+    assert "is an address of this machine's own network" in told
+    assert not made
 
 
 async def test_a_redirect_of_our_own_server_leads_to_no_other_private_one() -> None:
