@@ -3,8 +3,12 @@
 import asyncio
 from pathlib import Path
 
+from node.content.vault.stored_mod import Lineage
+from protocol.content.lineage import history
+from protocol.content.lineage.history import Seen, body_of, hash_of
+from protocol.records import Record
 from tests.node.content.content_nodes import write_files
-from tests.simulations.following_town import ONE, THREE, TWO, town
+from tests.simulations.following_town import ONE, THREE, TWO, Town, town
 
 
 async def test_a_machine_that_is_alone_after_a_restart_goes_on_after_what_it_heard(
@@ -36,3 +40,48 @@ async def test_a_machine_that_is_alone_after_a_restart_goes_on_after_what_it_hea
         seen = heard.seen(lineage)
         assert seen is not None
         assert not seen.told
+
+
+async def lineage_of(there: Town) -> tuple[Lineage, Record]:
+    """The publisher's, and the record that is written down."""
+    vault = there.publisher.running_node._vault
+    (lineage,) = await vault.recall(lambda tables: tables.lineages.every())
+    raw = await vault.recall(lambda tables: tables.lineages.record(lineage.number))
+    assert raw is not None
+    return lineage, history.recalled(raw)
+
+
+async def other_machines(there: Town) -> Record:
+    """What another machine signed after the first record; hardly any other one supersedes it."""
+    lineage, first = await lineage_of(there)
+    found = (
+        history.renewed(lineage.keys.identity, first, now=first.issued - number)
+        for number in range(1, 4000)
+    )
+    return next(one for one in found if hash_of(one)[0] == 0)
+
+
+async def test_what_is_signed_stays_written_down_where_it_loses_to_a_record_that_did_not_come(
+    tmp_path: Path,
+) -> None:
+    """Else the same sequence is signed once more after a restart."""
+    async with town(tmp_path) as there:
+        first = await there.share(ONE)
+        other = await other_machines(there)
+        heard = there.publisher.running_node.membership.lineages.heard
+        seen = Seen(other.sequence, hash_of(other), body_of(other).previous)
+        heard.restore([(first.lineage.lineage_key, seen)])
+        await there.share(TWO)
+        await asyncio.sleep(1)
+        _, saved = await lineage_of(there)
+        assert (saved.sequence, body_of(saved).version) == (2, 2)
+        # As soon as that record comes, what it hides is said once more.
+        with there.publisher.host.running():
+            heard.hear(other)
+        await asyncio.sleep(30)
+        newest = heard.newest(first.lineage.lineage_key)
+        assert newest is not None
+        assert (newest.sequence, body_of(newest).version) == (3, 2)
+        assert body_of(newest).previous == hash_of(saved)
+        _, saved = await lineage_of(there)
+        assert saved.raw == newest.raw

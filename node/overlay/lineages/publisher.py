@@ -135,10 +135,12 @@ class LineagePublisher:
                     await self._has_news.wait()
 
     def _heard_news(self, news: LineageNews) -> None:
-        if news.lineage not in self._own:
+        own = self._own.get(news.lineage)
+        if own is None:
             return
         self._unsaved[news.lineage] = None
-        if news.fork is not None:
+        # A fork is told once, perhaps before the other record came.
+        if news.fork is not None or _lost(own.signed, news.record):
             self._forked[news.lineage] = None
         self._has_news.set()
 
@@ -148,9 +150,9 @@ class LineagePublisher:
         if own is None:
             return
         async with own.signing:
-            newest = self._heard.newest(lineage)
-            if newest is None or (own.saved is not None and newest.raw == own.saved.raw):
-                return
+            newest, saved = self._heard.newest(lineage), own.saved
+            if newest is None or (saved is not None and not _supersedes(newest, saved)):
+                return  # what was signed here may have lost to a record that did not come yet
             try:
                 await own.save(newest)
             except ModswarmError as error:
@@ -191,7 +193,7 @@ class LineagePublisher:
     def _after_fork(self, own: _Own, newest: Record) -> Record | None:
         """None if it is this machine's record that is followed, or the next one is signed."""
         signed = own.signed
-        if signed is None or signed.sequence != newest.sequence or signed.raw == newest.raw:
+        if signed is None or not _lost(signed, newest):
             return None
         content = max(newest, signed, key=lambda one: history.body_of(one).version)
         now = self._environment.wall()
@@ -207,3 +209,12 @@ class LineagePublisher:
         await own.save(record)
         own.signed = own.saved = record
         self._heard.hear(record)
+
+
+def _supersedes(record: Record, other: Record) -> bool:
+    return history.supersedes(record, other.sequence, history.hash_of(other))
+
+
+def _lost(signed: Record | None, newest: Record) -> bool:
+    """Whether what was signed here is not followed, as another record of its sequence is."""
+    return signed is not None and (signed.sequence == newest.sequence and signed.raw != newest.raw)
