@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Sequence
 
 from node.content.download.chunk_source import ChunkSource, FindSources
-from node.content.download.patience import Patience
+from node.content.download.patience import LookUpTime, Patience
 from node.content.origins.origins import NamedBy, NamedOrigin, Origins
 from node.content.ports import LinkPort
 from node.content.progress import ReportProgress
@@ -46,18 +46,23 @@ class Finder:
         progress: ReportProgress,
         without: Collection[bytes] = (),
         origins: Sequence[NamedOrigin] = (),
+        look_up: LookUpTime | None = None,
     ) -> Finding:
         """A search for holders that are in none of the networks `without`, and for origins.
 
         Where no person waits, as for the cache, peers alone are asked: `without` is not empty.
-        `origins`: those that a lineage names; the link's and the settings' are known.
+        `origins`: those that a lineage names; the link's and the settings' are known. Before
+        `look_up` only peers that are linked are found, and whom these name.
         """
         rng = self._membership.environment.rng
-        search = HolderSearch(self._membership.server, self._pool, rng, progress, self.hints)
+        search = HolderSearch(
+            *(self._membership.server, self._pool, rng, progress, self.hints),
+            look_up or LookUpTime(),
+        )
         named = [*origins, *(NamedOrigin(url, NamedBy.LINK, link.mod_id) for url in link.origins)]
 
         async def find(mod_id: bytes) -> AsyncIterator[ChunkSource]:
-            if not without:
+            if not without and not search.is_early:
                 for origin in self._origins.sources(named):
                     yield origin
             links = self._links(search, mod_id, link.hinted_peers, without)
@@ -73,7 +78,7 @@ class Finder:
             with self._exchanges.told_of_askers(mod_id, search.came):
                 await search.until_named()
 
-        return Patience(wait_s, self._until_moved, until_named)
+        return Patience(wait_s, self._until_moved, until_named, search.look_up)
 
     async def _until_moved(self) -> None:
         """Return once this machine has come to another network, or has slept."""

@@ -17,6 +17,7 @@ from node.content.assemble.place import TargetPlace
 from node.content.caching.caching import Caching
 from node.content.download.bounds import SizeBound
 from node.content.download.downloader import ANY_MOD, ChunkTaker, Downloader, DownloadResult
+from node.content.download.patience import LookUpTime
 from node.content.exporting.exporter import Exporter
 from node.content.fetching import fetch_and_write
 from node.content.homes import HomeGuard
@@ -254,10 +255,11 @@ class Sharing:
         link: ModLink,
         origins: Sequence[NamedOrigin] = (),
         progress: ReportProgress = ignore_progress,
+        look_up: LookUpTime | None = None,
     ) -> OpenedMod:
         """A mod's manifest and contents, of which the vault keeps nothing. Raises as `get`."""
         _check_openable(link)
-        finding = self._finder.finding(link, progress, origins=origins)
+        finding = self._finder.finding(link, progress, origins=origins, look_up=look_up)
         patience = self._finder.patience(link.mod_id, finding.search, limits.GET_WAIT_S)
         return await self._downloader.look(link, finding, progress, patience)
 
@@ -267,13 +269,16 @@ class Sharing:
         progress: ReportProgress,
         bound: SizeBound,
         origins: Sequence[NamedOrigin] = (),
+        look_up: LookUpTime | None = None,
     ) -> OpenedMod:
         """Bring all of a mod into the vault; raises as `get`."""
         _check_openable(link)
         try:
             with self.keeping.using(link.mod_id):
                 done = await self._download(
-                    *(link, progress, bound, limits.GET_WAIT_S, ANY_MOD), origins=origins
+                    *(link, progress, bound, limits.GET_WAIT_S, ANY_MOD),
+                    origins=origins,
+                    look_up=look_up,
                 )
         finally:
             await self._vault.fetched(link.mod_id)
@@ -289,15 +294,19 @@ class Sharing:
         taker: ChunkTaker,
         weight: Callable[[], int] = alike,
         origins: Sequence[NamedOrigin] = (),
+        look_up: LookUpTime | None = None,
     ) -> DownloadResult:
-        finding = self._finder.finding(link, progress, origins=origins)
+        finding = self._finder.finding(link, progress, origins=origins, look_up=look_up)
         return await self._downloader.download(
             *(link, finding, progress, bound),
             self._finder.patience(link.mod_id, finding.search, wait_s),
             taker,
             weight=weight,
             find_patch=lambda patch: self._finder.finding(
-                replace(patch, hints=link.hints), ignore_progress, origins=origins
+                replace(patch, hints=link.hints),
+                ignore_progress,
+                origins=origins,
+                look_up=look_up,
             ),
         )
 

@@ -1112,6 +1112,22 @@ FOLLOW_OTHER_S = 1.0
 """Until a poll that no node answered, or a version that could not be had, is tried again, and until
 another version is tried then: twice as long after each failure, and FOLLOW_POLL_S at most."""
 
+FOLLOW_SPREAD_S = (4.0, 30.0)
+FOLLOW_DOUBLINGS = 10
+"""A follower that hears of a version by a link asks linked peers alone for so long at most: where
+none of them follows, and where one does. In each tenth of that time twice as many followers begin
+to look it up as in the one before, so that in the first one of 1023 does."""
+
+FOLLOW_START_S = 0.25
+FOLLOW_POLLS = 4
+FOLLOW_POLL_TURN_S = 2.0
+FOLLOW_UPDATES = 4
+FOLLOW_UPDATE_TURN_S = 60.0
+"""At a node's start the first polls are spread by chance over so many seconds for each lineage that
+it follows. So many polls, and updates, go on at one time. One that takes longer than its turn does
+not count any more, so that silent nodes and slow peers keep no others back: all are polled within
+4 min."""
+
 UPDATE_GROWTH = 2
 """An update that takes more than so many times the version before of the disk waits for a yes."""
 

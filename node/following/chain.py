@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from node.content.download.patience import LookUpTime
 from node.content.opened_mods import OpenedMod
 from node.content.origins.origins import NamedBy, NamedOrigin
 from node.overlay.lineages.heard import HeardLineages
@@ -22,9 +24,21 @@ from protocol.errors import (
 )
 from protocol.records import Record
 
-Look = Callable[[ModLink, Sequence[NamedOrigin]], Awaitable[OpenedMod]]
-"""The manifest and the contents of a mod, from the vault, from peers or from these origins; raises
-as `get`."""
+
+class Look(Protocol):
+    """Where manifests come from."""
+
+    async def __call__(
+        self,
+        link: ModLink,
+        origins: Sequence[NamedOrigin] = (),
+        *,
+        look_up: LookUpTime | None = None,
+    ) -> OpenedMod:
+        """The manifest and the contents of a mod, from the vault, from peers or from these origins.
+
+        Raises as `get`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +97,10 @@ class VersionChain:
             )
         return newest
 
-    async def open_named(self, link: LineageLink, record: Record) -> Version:
-        """The version that a record names.
+    async def open_named(
+        self, link: LineageLink, record: Record, look_up: LookUpTime | None = None
+    ) -> Version:
+        """The version that a record names, which is looked up not before `look_up`.
 
         Raises WrongKey if it lies about that, BadLink where the link's key does not open it, and
         as `get`.
@@ -98,7 +114,7 @@ class VersionChain:
             keys = VersionKeys(body.mod_id, body.content_key(link.reading_key))
         except BadContent:
             raise BadLink("the link's key does not open this mod's newest version") from None
-        version = await self.open_keys(link, keys)
+        version = await self.open_keys(link, keys, look_up)
         check_named(record, version.opened.manifest.lineage_key, version.number)
         return version
 
@@ -110,10 +126,12 @@ class VersionChain:
             NamedOrigin(url, NamedBy.LINEAGE, link.lineage_key) for url in recorded_origins(named)
         )
 
-    async def open_keys(self, link: LineageLink, keys: VersionKeys) -> Version:
+    async def open_keys(
+        self, link: LineageLink, keys: VersionKeys, look_up: LookUpTime | None = None
+    ) -> Version:
         """A version by its keys; raises as `get`, WrongKey for a patch."""
         found, origins = ModLink(keys.mod_id, keys.content_key, link.hints), self.origins(link)
-        opened = await self._look(found, origins)
+        opened = await self._look(found, origins, look_up=look_up)
         if opened.contents is None or opened.contents.patch_of is not None:
             raise WrongKey("a lineage record that names a patch")
         return Version(found, opened, origins)

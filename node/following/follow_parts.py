@@ -1,10 +1,11 @@
 """What all followers of a node work with, and what its vault keeps for them."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from node.content.download.bounds import SizeBound
+from node.content.download.patience import LookUpTime
 from node.content.opened_mods import OpenedMod
 from node.content.origins.origins import NamedOrigin
 from node.content.progress import ReportProgress
@@ -13,6 +14,7 @@ from node.content.vault.stored_follow import StoredFollow
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from node.following.chain import VersionChain
+from node.following.turns import FollowTurns
 from node.overlay.lineages.heard import HeardLineages
 from node.overlay.lineages.reader import LineageReader
 from protocol import limits
@@ -28,8 +30,9 @@ class Fetching(Protocol):
         progress: ReportProgress,
         bound: SizeBound,
         origins: Sequence[NamedOrigin],
+        look_up: LookUpTime | None,
     ) -> OpenedMod:
-        """Bring all of a mod into the vault; raises as `get`."""
+        """Bring all of a mod into the vault, looked up not before `look_up`; raises as `get`."""
 
     async def remove(self, mod_id: bytes) -> bool:
         """Serve a mod no more and free its chunks; False if it is not here."""
@@ -50,6 +53,7 @@ class FollowParts:
     """The corrected clock's seconds."""
     join_outcome: Callable[[], Awaitable[bool]]
     """Whether this node has joined, once that is known or has taken long."""
+    turns: FollowTurns = field(default_factory=FollowTurns)
 
 
 async def keep_newest(parts: FollowParts, follow: StoredFollow) -> None:

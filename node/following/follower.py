@@ -14,6 +14,7 @@ from node.content.vault.stored_follow import StoredFollow
 from node.following.chain import Version
 from node.following.follow_parts import FollowParts, keep_newest
 from node.following.retrying import Retrying
+from node.following.turns import LookUpTimes
 from protocol import limits
 from protocol.content.lineage.history import body_of
 from protocol.content.link import LineageLink
@@ -62,6 +63,8 @@ class Follower:
         """That of what is done now, which ends with it."""
         self._taking: bytes | None = None
         """The version that is taken now without a person's word."""
+        self._polls = False
+        self._look_up_times = LookUpTimes(parts.environment.rng)
         self._has_ended = False
         self._retrying = Retrying()
         self._asked: Version | None = None
@@ -79,11 +82,13 @@ class Follower:
         follow = self.follow
         return LineageLink(follow.lineage_key, follow.reading_key, follow.hints, follow.origins)
 
-    def hurry(self) -> None:
-        """There is something new about the lineage."""
+    def hurry(self, *, has_fellows: bool) -> None:
+        """There is something new about the lineage. `has_fellows`: a linked peer follows it too."""
         self._news.set()
-        newest = self._newest
-        is_overtaken = newest is not None and body_of(newest).mod_id != self._taking
+        mod_id = None if self._newest is None else body_of(self._newest).mod_id
+        if mod_id is not None and not self._polls:
+            self._look_up_times.told(mod_id, has_fellows=has_fellows)
+        is_overtaken = mod_id is not None and mod_id != self._taking
         if self._taking is not None and is_overtaken and self._progress.stage in _OVERTAKEN_IN:
             self._break_off()
 
@@ -109,10 +114,10 @@ class Follower:
             forked=seen is not None and bool(seen.told),
         )
 
-    async def run(self) -> None:
-        """Keep the target current, until cancelled."""
+    async def run(self, poll_in_s: float) -> None:
+        """Keep the target current, until cancelled. The first poll is so late."""
         await self._parts.join_outcome()  # before that a poll asks no node
-        rng, poll_at, failed = self._parts.environment.rng, self._now(), 0
+        rng, poll_at, failed = self._parts.environment.rng, self._now() + poll_in_s, 0
         while True:
             if self._now() >= poll_at:
                 failed = 0 if await self._poll() else failed + 1
@@ -135,12 +140,16 @@ class Follower:
         return self._now() + (wait_s or limits.FOLLOW_POLL_S)
 
     async def _poll(self) -> bool:
-        """Ask for what is newest; whether other nodes answered."""
+        """Ask for what is newest, in its turn; whether other nodes answered."""
         try:
-            await self._parts.reader.poll(self.follow.lineage_key)
+            async with self._parts.turns.poll():
+                self._polls = True
+                await self._parts.reader.poll(self.follow.lineage_key)
         except NetworkError as error:
             _log.info("news of %s could not be asked for: %s", self.follow.name, error)
             return False
+        finally:
+            self._polls = False
         return True
 
     @contextlib.asynccontextmanager
@@ -173,14 +182,22 @@ class Follower:
     # The newest version -------------------------------------------------------------------
 
     async def _come_up_to_date(self) -> None:
-        """Bring the target to the newest version that is known, if it may."""
+        """Bring the target to the newest version that is known, if it may, in its turn."""
+        if await self._is_to_be_taken():
+            async with self._parts.turns.update():
+                await self._is_to_be_taken(takes=True)
+
+    async def _is_to_be_taken(self, *, takes: bool = False) -> bool:
+        """Whether there is a newer version that the target may have now; `takes`: it gets it."""
         newest, has_tried = self._newest, False
         mod_id = b"" if newest is None else body_of(newest).mod_id
         try:
             async with self._work():
                 await self._look_at_target(mod_id)
                 if newest is None or self._is_settled(newest):
-                    return
+                    return False
+                if not takes:
+                    return True
                 has_tried, self._taking = True, mod_id
                 await self._take(newest)
             self._retrying.forget()
@@ -189,6 +206,7 @@ class Follower:
                 self._retrying.failed(mod_id, self._now())
             status = next(status for kind, status in _SAID.items() if isinstance(error, kind))
             self._tell(status, _said(error))
+        return False
 
     async def _look_at_target(self, newest: bytes) -> None:
         """Find out which version the target has: an update of it may have been broken off.
@@ -240,7 +258,8 @@ class Follower:
     async def _take(self, record: Record) -> None:
         self._progress = Progress("finding")
         self._tell(FollowStatus.UPDATING)
-        version = await self._parts.chain.open_named(self.link, record)
+        look_up = self._look_up_times.of(body_of(record).mod_id)
+        version = await self._parts.chain.open_named(self.link, record, look_up)
         if not self._asks(version):
             await self.bring(version, record.raw, is_held=False)
 
@@ -274,8 +293,9 @@ class Follower:
         """Fetch a version and bring the target to it; raises as `get` and `update`."""
         contents = version.opened.contents
         assert contents is not None
+        link, look_up = version.link, self._look_up_times.of(version.link.mod_id)
         opened = await self._parts.fetching.fetch(
-            version.link, self._report, _UNAGREED, version.origins
+            *(link, self._report, _UNAGREED, version.origins, look_up)
         )
         # The record first: a node that is killed once the target is new must know of what.
         await self._put(record)
@@ -318,6 +338,7 @@ class Follower:
     async def _say(self, **changes: object) -> None:
         await self._change(**changes)
         self._retrying.forget()
+        self._look_up_times.come()
         self._news.set()
 
     async def back(self) -> Updated | None:

@@ -46,6 +46,7 @@ class Following:
         self._vault = vault
         lineages = self._lineages = membership.lineages
         self._news = news
+        self._random = environment.rng.random
         self._sharing = sharing
         wall = self._wall = membership.own_clock.now
         self.chain = VersionChain(
@@ -71,28 +72,32 @@ class Following:
 
     async def start(self) -> None:
         """Go on with what was followed."""
-        for follow in await self._vault.recall(lambda tables: tables.follows.every()):
+        follows = await self._vault.recall(lambda tables: tables.follows.every())
+        spread_s = limits.FOLLOW_START_S * len(follows)
+        for follow in follows:
             key = follow.lineage_key
             raw = await self._vault.recall(lambda tables: tables.follows.record(key))  # noqa: B023 - awaited here
-            self._begin(follow, _recalled(raw))
+            self._begin(follow, _recalled(raw), spread_s * self._random())
 
     async def close(self) -> None:
         """End all; what is being written is finished or taken back."""
         await self._tasks.close()
         await asyncio.gather(*(one.end() for one in self._followers.values()))
 
-    def _begin(self, follow: StoredFollow, newest: Record | None) -> Follower:
+    def _begin(
+        self, follow: StoredFollow, newest: Record | None, poll_in_s: float = 0.0
+    ) -> Follower:
         key = follow.lineage_key
         self._lineages.heard.keep(key, newest)
         self._news.follow(key)
         follower = self._followers[key] = Follower(follow, self._parts)
-        self._running[key] = self._tasks.start(follower.run(), name=str(follow.target))
+        self._running[key] = self._tasks.start(follower.run(poll_in_s), name=str(follow.target))
         return follower
 
     def _heard(self, news: LineageNews) -> None:
         follower = self._followers.get(news.lineage)
         if follower is not None:
-            follower.hurry()
+            follower.hurry(has_fellows=self._news.has_fellows(news.lineage))
 
     # What a person asks -------------------------------------------------------------------
 

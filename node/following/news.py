@@ -124,6 +124,11 @@ class News:
         """Ask links to come no more; what this one's peers still tell is heard and not told."""
         self._followed.pop(lineage_key(lineage), None)
 
+    def has_fellows(self, lineage: bytes) -> bool:
+        """Whether a linked peer follows a lineage as well, by its public key."""
+        key = lineage_key(lineage)
+        return any(news.state.peer_has_named(key) for news in self._links.values())
+
     def _ask(self, news: _NewsLink) -> None:
         news.ask(list(reversed(self._followed)))
 

@@ -77,10 +77,14 @@ class HolderClaims:
         self._has.update(seen)
         for peer_id in hinted:
             self._add_named(peer_id, Standing.HINTED)
-        for peer_id in filter(self._is_free, most_useful(self._pool, self._now())):
-            self.add(peer_id, Standing.LINKED)
+        self.add_linked()
         for peer_id in filter(self._is_free, seen):
             self.add(peer_id, Standing.SAYS_YES)
+
+    def add_linked(self) -> None:
+        """The linked peers."""
+        for peer_id in filter(self._is_free, most_useful(self._pool, self._now())):
+            self.add(peer_id, Standing.LINKED)
 
     async def read(self, mod_id: bytes) -> Reading:
         """Read the provider records, and add whom they name."""

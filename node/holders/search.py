@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from math import inf
 
+from node.content.download.patience import LookUpTime
 from node.content.ports import LinkPort
 from node.content.progress import ReportProgress, ignore_progress
 from node.holders.claims import HolderClaims
@@ -42,8 +43,12 @@ class HolderSearch:
         rng: Random,
         report: ReportProgress = ignore_progress,
         hints: HolderHints = _NOTHING_KNOWN,
+        look_up: LookUpTime | None = None,
     ) -> None:
-        """`report` learns how the search goes until the first link is open."""
+        """`report` learns how the search goes until the first link is open. Before `look_up` no
+        record is read, and none but linked peers are asked, and whom these name.
+        """
+        self.look_up = look_up or LookUpTime()
         self._hints = hints
         self._report = report
         self._overlay = overlay
@@ -62,7 +67,8 @@ class HolderSearch:
         self._rounds = 0
         self._fellows = Fellows(overlay.identity.peer_id)
         self._searching = False
-        self._read_at = -inf
+        self._asked_at = -inf
+        """When records were read, or before `look_up` all linked peers were asked."""
         self._begin()
 
     def _begin(self) -> None:
@@ -86,15 +92,19 @@ class HolderSearch:
         """Links to holders as they open; those of `hinted` are called while records are looked up.
 
         Called again it searches anew, but for holders that serve by now; soon after, and served, it
-        only calls those that were named since. Raises NotFound,
+        only calls those that were named since. Before `look_up` these may be none. Raises NotFound,
         Unreachable or ClocksDiffer if no record and no hint names a holder, and HoldersUnreachable
         if no link to one opens.
         """
-        self._rounds += 1
+        is_early = self.is_early
+        self._rounds += not is_early
         self._begin()
-        reads = not self._is_for_fellows()
+        reads = not is_early and not self._is_for_fellows()
         if reads:
             self._claims.add_known(mod_id, hinted, by_filters=self._rounds == 1)
+        elif is_early and not self._is_for_those_who_came():
+            self._asked_at = self._loop.time()
+            self._claims.add_linked()
         self._admit_fellows()
         calling = self._tasks.start(self._call_all(mod_id, reads=reads), name="call holders")
         try:
@@ -112,6 +122,11 @@ class HolderSearch:
         failures = [one for one in self._failures.values() if one.peer_id in self._claims.named]
         if failures and self._claims.named.isdisjoint(self._linked.union(self._give_way)):
             raise HoldersUnreachable(failures)
+
+    @property
+    def is_early(self) -> bool:
+        """Whether nothing is looked up yet."""
+        return self._loop.time() < self.look_up.at
 
     # What becomes of the links ------------------------------------------------------------
 
@@ -169,9 +184,14 @@ class HolderSearch:
 
     def _is_for_fellows(self) -> bool:
         """Whether a round is for fellows alone: records were read a moment ago, and some serve."""
-        is_recent = self._loop.time() - self._read_at < limits.SEARCH_SERVED_S[0]
+        is_recent = self._loop.time() - self._asked_at < limits.SEARCH_SERVED_S[0]
         is_served = bool(self._give_way)
         return is_recent and is_served and self._fellows.some(wanted=self._fellows_wanted)
+
+    def _is_for_those_who_came(self) -> bool:
+        """Whether a round is for fellows alone: all linked peers were asked a moment ago."""
+        is_recent = self._loop.time() - self._asked_at < limits.SEARCH_AGAIN_S
+        return is_recent and self._fellows.some(wanted=self._fellows_wanted)
 
     def left(self, peer_id: bytes, *, for_good: bool = False) -> bool:
         """The download goes on without it, `for_good` if it broke a rule; whether its link was
@@ -192,7 +212,7 @@ class HolderSearch:
         return peer_id not in self._give_way and peer_id not in self._liars
 
     async def _read(self, mod_id: bytes) -> Reading:
-        started = self._read_at = self._loop.time()
+        started = self._asked_at = self._loop.time()
         reading = await self._claims.read(mod_id)
         self.stats.looked_up(self._loop.time() - started, reading.hops)
         self._tell()
@@ -291,7 +311,7 @@ class HolderSearch:
         if self._pool.get(peer_id) is None:
             self._called_by_us.add(peer_id)
         try:
-            async with turn(gate), asyncio.timeout(None) as patience:
+            async with turn(gate, limits.CONNECTING_SLOW_S), asyncio.timeout(None) as patience:
                 self._give_way[peer_id] = lambda: patience.reschedule(self._loop.time())
                 link = await self._pool.connect(peer_id, patience_s=self._patience_s(peer_id))
         except TimeoutError:

@@ -1,15 +1,13 @@
-"""The turns of calls to holders, of which few begin at once."""
+"""The turns of what few of begin at once."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from protocol import limits
-
 
 @contextlib.asynccontextmanager
-async def turn(gate: asyncio.Semaphore) -> AsyncIterator[None]:
-    """A turn that was acquired of those at once; one that is slow to link gives it up early."""
+async def turn(gate: asyncio.Semaphore, slow_s: float) -> AsyncIterator[None]:
+    """A turn that was acquired of those at once; what takes longer than `slow_s` gives it up."""
     holds = True
 
     def give_up() -> None:
@@ -18,7 +16,7 @@ async def turn(gate: asyncio.Semaphore) -> AsyncIterator[None]:
             holds = False
             gate.release()
 
-    timer = asyncio.get_running_loop().call_later(limits.CONNECTING_SLOW_S, give_up)
+    timer = asyncio.get_running_loop().call_later(slow_s, give_up)
     try:
         yield
     finally:

@@ -37,12 +37,16 @@ from simulations.libraries.seams import virtual_libraries
 from simulations.residents.churn import CHURN_MODELS
 from simulations.residents.flow_links import flow_links
 from simulations.residents.world import World, cipher_named, simulated_settings
+from simulations.runtime.collector import collect_now
 from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng, derive_seed
 
 _PUBLISHER: Final = (20.0, 50.0)
 _BEGIN_S: Final = 0.25
 """Between one follower's beginning to follow and the next one's."""
+_COLLECTED: Final = 50
+_COLLECT_S: Final = 20.0
+"""After so many followers have begun, and later so often, what has ended leaves the memory."""
 _LOOK_S: Final = 0.25
 _TOLD_S: Final = 10.0
 _MINUTE_S: Final = 60.0
@@ -116,6 +120,13 @@ def _run_leg(parameters: Parameters, say: Say | None, links: int) -> tuple[dict[
         return run_virtually(leg.run())
 
 
+async def _collect() -> None:
+    """Nodes come and go: forget those that went, until cancelled."""
+    while True:
+        await asyncio.sleep(_COLLECT_S)
+        collect_now()
+
+
 def _unsaid(_: str) -> None:
     """Of legs side by side only the outcome is told."""
 
@@ -152,7 +163,7 @@ class _Leg:
         return row, self.world.internet.log.digest()
 
     async def _follow(self) -> None:
-        """The first version is shared, and all begin to follow, one after another."""
+        """The first version is shared, and all follow it and start, one after another."""
         parameters = self.parameters
         self.publisher = move_in(self.world, *_PUBLISHER)
         await join(self.publisher)
@@ -163,13 +174,20 @@ class _Leg:
         (self.mod / "kept.bin").write_bytes(content)
         lineage = (await self._share(1)).lineage
         self.key = lineage_key(lineage.lineage_key)
-        self.people: list[FollowingPerson] = []
+        first = self._person(HOME_LINES[0])
+        await first.follow(lineage)
+        await first.resident.stop()
+        self.people = [first]
         async with asyncio.TaskGroup() as group:
-            for place in range(parameters.followers):
+            for place in range(1, parameters.followers):
                 person = self._person(HOME_LINES[place % len(HOME_LINES)])
+                person.copy(first)
                 self.people.append(person)
-                group.create_task(person.follow(lineage))
+                group.create_task(join(person.resident))
                 await asyncio.sleep(_BEGIN_S)
+                if not place % _COLLECTED:
+                    collect_now()
+            group.create_task(join(first.resident))
         self.say(f"{self.links} links: {len(self.people)} follow")
 
     def _person(self, line: tuple[float, float]) -> FollowingPerson:
@@ -198,6 +216,7 @@ class _Leg:
         async with asyncio.TaskGroup() as group:
             lives = [group.create_task(one.live(links)) for one in self.people]
             lives.append(group.create_task(links.keep(self.publisher)))
+            lives.append(group.create_task(_collect()))
             await asyncio.sleep(self.parameters.settle_s)
             if not self.links:
                 await close_links(residents)

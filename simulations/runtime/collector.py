@@ -34,6 +34,12 @@ def collecting_rarely() -> Iterator[None]:
             gc.collect()
 
 
+def collect_now() -> None:
+    """While collecting rarely, collect once: what ended nodes and links leave is large."""
+    if gc.get_threshold()[0] == YOUNG_OBJECTS:
+        gc.collect()
+
+
 def freeze_survivors() -> None:
     """While collecting rarely, never walk again over what exists now: a settled world lives long.
 

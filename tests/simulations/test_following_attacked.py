@@ -139,11 +139,13 @@ async def test_a_newer_version_is_not_kept_waiting_by_one_that_does_not_come(
         await asyncio.sleep(10)
         hung, real = list[int](), VersionChain.open_named
 
-        async def open_named(self: VersionChain, link: object, record: Record) -> object:
+        async def open_named(
+            self: VersionChain, link: object, record: Record, *later: object
+        ) -> object:
             if history.body_of(record).version == 2:
                 hung.append(1)
                 await asyncio.sleep(10_000)
-            return await real(self, link, record)  # type: ignore[arg-type]
+            return await real(self, link, record, *later)  # type: ignore[arg-type]
 
         monkeypatch.setattr(VersionChain, "open_named", open_named)
         await there.share(TWO)

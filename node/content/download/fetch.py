@@ -124,6 +124,11 @@ class Fetch:
         """One more that wants it, which is told at once how far it is, and takes what comes."""
         member = Member(report, patience.wait_s, take, pacer, weight)
         self.members[member] = None
+        look_up = self._patience.look_up
+        before = look_up.at
+        look_up.not_after(patience.look_up)
+        if look_up.at < before and self._sources is not None:
+            self._sources.search_anew()
         report(self._latest)
         return member
 

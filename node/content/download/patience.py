@@ -19,6 +19,20 @@ async def _never() -> None:
     await asyncio.get_running_loop().create_future()
 
 
+@dataclass(slots=True)
+class LookUpTime:
+    """When a download begins to look its mod up, in seconds of the loop's clock.
+
+    Before that it asks the peers that are linked, over and over, and calls whom these name.
+    """
+
+    at: float = -inf
+
+    def not_after(self, other: "LookUpTime") -> None:
+        """Begin when the other one does, if that is sooner."""
+        self.at = min(self.at, other.at)
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """What one person's `get` waits for. `until_moved` returns once the node's network changed."""
@@ -28,6 +42,8 @@ class Patience:
     until_moved: Callable[[], Awaitable[None]] = _never
     until_named: Callable[[], Awaitable[None]] = _never
     """Returns once peers are known that are worth a search of their own, which costs little."""
+    look_up: LookUpTime = field(default_factory=LookUpTime)
+    """Until then no search is the last one."""
 
 
 @dataclass(slots=True)
@@ -67,9 +83,10 @@ class Waiting:
 class SearchRounds:
     """Searches for sources, over and over. `error` is why the last search failed, if it did."""
 
-    def __init__(self, find: FindSources, mod_id: bytes) -> None:
+    def __init__(self, find: FindSources, mod_id: bytes, look_up: LookUpTime) -> None:
         self._find = find
         self._mod_id = mod_id
+        self._look_up = look_up
         self._now = asyncio.get_running_loop().time
         self._anew = asyncio.Event()
         self._began_at = -inf
@@ -77,13 +94,16 @@ class SearchRounds:
         self._is_served = False
         self._is_last = False
         self._is_extra = False
+        self._extra_in_vain = 0
         self.searching = True
         """False between two searches."""
+        self.is_early = False
+        """Whether the last search looked nothing up yet."""
         self.error: ModswarmError | None = None
 
     def search_anew(self) -> None:
         """Search at once, or after the search that is under way."""
-        self._in_vain = 0
+        self._in_vain = self._extra_in_vain = 0
         self._anew.set()
 
     def search_once_more(self) -> bool:
@@ -102,12 +122,13 @@ class SearchRounds:
     def settle(self, *, served: bool) -> None:
         """Whether sources serve by now; the pauses begin anew with each change."""
         if served != self._is_served:
-            self._is_served, self._in_vain = served, 0
+            self._is_served, self._in_vain, self._extra_in_vain = served, 0, 0
 
     async def run(self, take: Callable[[ChunkSource], None], ended: Callable[[], None]) -> None:
         """Give each source that is found to `take`, and call `ended` after each search."""
         while True:
             self.searching, self._began_at = True, self._now()
+            self.is_early = self._began_at < self._look_up.at
             self._anew.clear()
             self._is_extra = False
             await self._search(take)
@@ -126,10 +147,19 @@ class SearchRounds:
     async def _pause(self) -> None:
         first_s, most_s = limits.SEARCH_SERVED_S if self._is_served else limits.SEARCH_LOST_S
         pause_s = min(first_s * 2.0 ** min(self._in_vain, 16), most_s)
+        if self.is_early:
+            pause_s = min(pause_s, max(0.0, self._look_up.at - self._now()))
         self._in_vain += 1
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await self._anew.wait()
         self._in_vain = max(0, self._in_vain - self._is_extra)
-        again_s = limits.NAMED_AGAIN_S if self._is_extra else limits.SEARCH_AGAIN_S
+        again_s = self._extra_pause_s(most_s) if self._is_extra else limits.SEARCH_AGAIN_S
         await asyncio.sleep(max(0.0, self._began_at + again_s - self._now()))
+
+    def _extra_pause_s(self, most_s: float) -> float:
+        """Two linked peers that lack the mod cause one another's searches: ever more seldom."""
+        if self._is_served:
+            return limits.NAMED_AGAIN_S
+        self._extra_in_vain += 1
+        return min(limits.NAMED_AGAIN_S * 2.0 ** min(self._extra_in_vain - 1, 16), most_s)

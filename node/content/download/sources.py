@@ -52,7 +52,7 @@ class Sources:
         self._now = asyncio.get_running_loop().time
         self._report = report
         self._phase: DownloadPhase[Any] | None = None
-        self._rounds = SearchRounds(find_sources, mod_id)
+        self._rounds = SearchRounds(find_sources, mod_id, patience.look_up)
         self._patience = patience
         self._waiting = Waiting(wait_s)
         self._told_left_s = -1
@@ -88,6 +88,10 @@ class Sources:
     def progressed(self) -> None:
         """Something that was asked for has come."""
         self._waiting.progressed()
+
+    def search_anew(self) -> None:
+        """Search now: it may be looked up sooner than before."""
+        self._rounds.search_anew()
 
     async def review(self) -> None:
         """Lose, every moment, the sources that did not answer; let the phase see what stalled."""
@@ -267,6 +271,8 @@ class Sources:
             return
         is_over = self._waiting.is_over(now)
         if (self._rounds.searching and not is_over) or not phase.is_stuck(now):
+            return
+        if self._rounds.is_early and not is_over:
             return
         if is_over or not self._unheard or not self._rounds.search_once_more():
             phase.result.set_exception(self.why_not())

@@ -50,6 +50,10 @@ class LinkNews:
         if key in self._wanted:
             self._wanted[key] = digest
 
+    def peer_has_named(self, key: bytes) -> bool:
+        """Whether the peer follows this."""
+        return key in self._wanted
+
     # The peer follows ---------------------------------------------------------------------
 
     def peer_follows(self, keys: Iterable[bytes], now: float) -> list[bytes]:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from node.content.download.patience import LookUpTime
 from node.content.opened_mods import OpenedMod
 from node.content.origins.origins import NamedBy, NamedOrigin
 from node.following.chain import VersionChain
@@ -71,7 +72,14 @@ class World:
             raise Unreachable("no node answers")
         self.heard.hear(self.record)
 
-    async def look(self, link: ModLink, origins: Sequence[NamedOrigin]) -> OpenedMod:
+    async def look(
+        self,
+        link: ModLink,
+        origins: Sequence[NamedOrigin] = (),
+        *,
+        look_up: LookUpTime | None = None,
+    ) -> OpenedMod:
+        assert look_up is None or look_up.at < 0, "no follower waits"
         self.asked.append((link, origins))
         number = link.mod_id[0]
         if number in self.failing:

@@ -121,6 +121,25 @@ async def test_a_link_that_opens_later_brings_what_was_missed_even_if_it_has_exp
     assert old.expires < NOW
 
 
+async def test_it_is_known_whether_a_linked_peer_follows_as_well() -> None:
+    """One that holds a mod of the lineage and does not follow is none that will have the next."""
+    follower, holder, fellow = Peer(1), Peer(2), Peer(3)
+    holder.heard.keep(LINEAGE, FIRST)
+    follower.follow()
+    linked(follower, holder)
+    await asyncio.sleep(NOTICED_S)
+    assert not follower.news.has_fellows(LINEAGE)
+    assert holder.news.has_fellows(LINEAGE)
+    fellow.follow()
+    ends = linked(fellow, follower)
+    await asyncio.sleep(NOTICED_S)
+    assert follower.news.has_fellows(LINEAGE)
+    assert not follower.news.has_fellows(bytes(32))
+    ends[0].cut("gone")
+    await asyncio.sleep(NOTICED_S)
+    assert not follower.news.has_fellows(LINEAGE)
+
+
 async def test_what_is_not_followed_is_neither_told_nor_asked_for() -> None:
     holder, other = Peer(1), Peer(2)
     holder.heard.keep(LINEAGE, FIRST)

@@ -14,6 +14,7 @@ from node.answers.follows import FollowStatus, FollowView
 from node.content.assemble.place import TargetPlace
 from node.content.download.bounds import SizeBound
 from node.content.download.downloader import ANY_MOD, ChunkTaker
+from node.content.download.patience import LookUpTime
 from node.content.opened_mods import OpenedMod
 from node.content.origins.origins import NamedOrigin
 from node.content.progress import ReportProgress
@@ -53,7 +54,9 @@ class Mods:
         self._giver = giver
         self.targets = TargetUpdater(node.vault, node.claims, RoomBook())
 
-    async def look_into(self, link: ModLink, _: Sequence[NamedOrigin] = ()) -> OpenedMod:
+    async def look_into(
+        self, link: ModLink, _: Sequence[NamedOrigin] = (), *, look_up: LookUpTime | None = None
+    ) -> OpenedMod:
         """What the giver has of it."""
         data = await self._giver.vault.get(link.mod_id)
         assert data is not None
@@ -65,6 +68,7 @@ class Mods:
         progress: ReportProgress,
         bound: SizeBound,
         _: Sequence[NamedOrigin] = (),
+        look_up: LookUpTime | None = None,
         taker: ChunkTaker = ANY_MOD,
     ) -> OpenedMod:
         """Over a new link."""
@@ -146,7 +150,9 @@ async def _following(
         check_joined=_joined,
         join_outcome=_joined,
     )
-    news = SimpleNamespace(follow=lambda _: None, unfollow=lambda _: None)
+    news = SimpleNamespace(
+        follow=lambda _: None, unfollow=lambda _: None, has_fellows=lambda _: False
+    )
     environment = Environment(wall=lambda: _WALL, rng=random.Random(1))
     following = Following(
         *(node.vault, environment, cast("Any", news), cast("Any", mods), cast("Any", membership))
