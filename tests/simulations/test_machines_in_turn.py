@@ -3,11 +3,15 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from node.content.vault.stored_mod import Lineage
+from node.content.vault.tables.lineage_table import LineageTable
+from protocol import limits
 from protocol.content.lineage import history
 from protocol.content.lineage.history import Seen, body_of, hash_of
 from protocol.records import Record
-from tests.node.content.content_nodes import write_files
+from tests.node.content.content_nodes import read_files, write_files
 from tests.simulations.following_town import ONE, THREE, TWO, Town, town
 
 
@@ -61,27 +65,59 @@ async def other_machines(there: Town) -> Record:
     return next(one for one in found if hash_of(one)[0] == 0)
 
 
-async def test_what_is_signed_stays_written_down_where_it_loses_to_a_record_that_did_not_come(
-    tmp_path: Path,
+@pytest.mark.parametrize("told", [0, limits.LINEAGE_FORKS_TOLD])
+async def test_a_version_is_followed_though_its_record_lost_to_one_that_did_not_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: int
 ) -> None:
-    """Else the same sequence is signed once more after a restart."""
+    """Else the same sequence is signed again and again, and no follower gets what is shared."""
     async with town(tmp_path) as there:
         first = await there.share(ONE)
         other = await other_machines(there)
         heard = there.publisher.running_node.membership.lineages.heard
-        seen = Seen(other.sequence, hash_of(other), body_of(other).previous)
+        seen = Seen(2, hash_of(other), body_of(other).previous, bytes(16 * told))
         heard.restore([(first.lineage.lineage_key, seen)])
-        await there.share(TWO)
-        await asyncio.sleep(1)
-        _, saved = await lineage_of(there)
-        assert (saved.sequence, body_of(saved).version) == (2, 2)
-        # As soon as that record comes, what it hides is said once more.
-        with there.publisher.host.running():
-            heard.hear(other)
+        written: list[int] = []
+        real = LineageTable.keep_record
+
+        def keep_record(table: LineageTable, number: int, raw: bytes) -> None:
+            written.append(history.recalled(raw).sequence)
+            real(table, number, raw)
+
+        monkeypatch.setattr(LineageTable, "keep_record", keep_record)
+        second = await there.share(TWO)
         await asyncio.sleep(30)
+        assert written == [2, 3], "after a kill in between, 2 would be signed again"
+        _, saved = await lineage_of(there)
         newest = heard.newest(first.lineage.lineage_key)
         assert newest is not None
-        assert (newest.sequence, body_of(newest).version) == (3, 2)
-        assert body_of(newest).previous == hash_of(saved)
-        _, saved = await lineage_of(there)
         assert saved.raw == newest.raw
+        assert (newest.sequence, body_of(newest).version) == (3, 2)
+        assert body_of(newest).previous != hash_of(other), "the fork is hidden"
+        with there.publisher.host.running():
+            heard.hear(other)  # it says version 1, and is older now
+        assert heard.newest(first.lineage.lineage_key) is newest
+        await there.follow(second)
+        assert there.view.newest == 2
+        assert read_files(there.target) == TWO
+
+
+async def test_a_record_that_lost_is_said_again_after_a_kill_too(tmp_path: Path) -> None:
+    async with town(tmp_path) as there:
+        first = await there.share(ONE)
+        lineage = first.lineage.lineage_key
+        other = await other_machines(there)
+        await there.share(TWO)
+        _, saved = await lineage_of(there)
+        seen = Seen(other.sequence, hash_of(other), body_of(other).previous)
+        vault = there.publisher.running_node._vault
+        await asyncio.sleep(10)  # what was seen is written down
+        await vault.record(lambda tables: tables.heard.change({lineage: seen}, 0.0))
+        for one in there.nodes:
+            await one.stop()
+        for one in there.nodes:
+            await one.start()
+        await asyncio.sleep(60)
+        _, again = await lineage_of(there)
+        assert (saved.sequence, again.sequence) == (2, 3)
+        assert body_of(again).previous == hash_of(saved)
+        assert body_of(again).version == 2

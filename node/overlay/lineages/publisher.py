@@ -118,6 +118,8 @@ class LineagePublisher:
 
     async def run(self) -> None:
         """Write down what is heard, renew what is due, and tell of forks, until cancelled."""
+        lost = (lineage for lineage, own in self._own.items() if self._is_lost(own))
+        self._forked.update(dict.fromkeys(lost))  # before this node was killed
         while True:
             for lineage in list(self._unsaved):
                 del self._unsaved[lineage]
@@ -139,10 +141,19 @@ class LineagePublisher:
         if own is None:
             return
         self._unsaved[news.lineage] = None
-        # A fork is told once, perhaps before the other record came.
-        if news.fork is not None or _lost(own.signed, news.record):
+        if self._is_lost(own):
             self._forked[news.lineage] = None
         self._has_news.set()
+
+    def _is_lost(self, own: _Own) -> bool:
+        """Whether what was signed here is not followed, as another record of its sequence is.
+
+        That one need not have come in this run: its hash is remembered.
+        """
+        signed, seen = own.signed, self._heard.seen(own.identity.public_key)
+        if signed is None or seen is None or signed.sequence != seen.sequence:
+            return False
+        return history.hash_of(signed) != seen.digest
 
     async def _save_heard(self, lineage: bytes) -> None:
         """Write down what another machine with the lineage's key has signed."""
@@ -193,9 +204,10 @@ class LineagePublisher:
     def _after_fork(self, own: _Own, newest: Record) -> Record | None:
         """None if it is this machine's record that is followed, or the next one is signed."""
         signed = own.signed
-        if signed is None or not _lost(signed, newest):
+        if signed is None or not self._is_lost(own):
             return None
-        content = max(newest, signed, key=lambda one: history.body_of(one).version)
+        known = [newest] if newest.sequence == signed.sequence else []  # else it did not come
+        content = max([*known, signed], key=lambda one: history.body_of(one).version)
         now = self._environment.wall()
         return history.renewed(own.identity, content, now=now, after=signed)
 
@@ -209,12 +221,10 @@ class LineagePublisher:
         await own.save(record)
         own.signed = own.saved = record
         self._heard.hear(record)
+        if self._is_lost(own):
+            self._forked[record.public_key] = None
+            self._has_news.set()
 
 
 def _supersedes(record: Record, other: Record) -> bool:
     return history.supersedes(record, other.sequence, history.hash_of(other))
-
-
-def _lost(signed: Record | None, newest: Record) -> bool:
-    """Whether what was signed here is not followed, as another record of its sequence is."""
-    return signed is not None and (signed.sequence == newest.sequence and signed.raw != newest.raw)
