@@ -34,6 +34,7 @@ from protocol.identity import base32_text
 _BATCH_BYTES: Final = 4 * 2**20
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _FILE_MODE: Final = 0o644
+_TAKEN: Final = "Move it away, or export to another folder."
 _Result = TypeVar("_Result")
 
 
@@ -131,7 +132,9 @@ class ExportPlace:
             try:
                 self._lock = FolderLock.take(self._lock_path)
             except LockHeld:
-                raise TargetExists(f"another export writes this mod to {self._folder}") from None
+                raise TargetExists(
+                    f"another export writes this mod to {self._folder}", advice="Wait for its end."
+                ) from None
             remove_tree(self._growing)
             self._growing.mkdir()
 
@@ -150,7 +153,7 @@ class ExportPlace:
             return False
         with writing(self.chunks, "read"):
             if not _is_right(self.chunks, manifest, layout):
-                raise TargetExists(f"{self.chunks} is there and is another file: move it away")
+                raise TargetExists(f"{self.chunks} is there and is another file", advice=_TAKEN)
         return True
 
     def begin_chunks(self) -> int:
@@ -174,7 +177,7 @@ class ExportPlace:
         with writing(target):
             flush_file(file)
             if os.path.lexists(target):
-                raise TargetExists(f"{target} has come to be there meanwhile")
+                raise TargetExists(f"{target} has come to be there meanwhile", advice=_TAKEN)
             (self._growing / target.name).rename(target)
             flush_folder(self._folder)
 
@@ -183,7 +186,7 @@ class ExportPlace:
         if os.path.lexists(self.manifest):
             with writing(self.manifest, "read"):
                 if not _has_bytes(self.manifest, manifest):
-                    raise TargetExists(f"{self.manifest} is another file: move it away")
+                    raise TargetExists(f"{self.manifest} is another file", advice=_TAKEN)
                 flush_folder(self._folder)
             return
         file = self._begin(self.manifest)

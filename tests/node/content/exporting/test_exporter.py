@@ -12,7 +12,7 @@ from node.content.hidden_names import growing_of, lock_of
 from node.content.homes import HomeGuard
 from node.content.progress import Progress
 from protocol.content.origins.urls import file_names
-from protocol.errors import DiskError, ModswarmError, NotFound, TargetExists, UnsafePath
+from protocol.errors import ModswarmError, NotFound, TargetExists, UnsafePath
 from protocol.identity import base32_text
 from tests.node.content.origins.origin_worlds import OriginWorld, origin_world
 
@@ -91,8 +91,9 @@ async def test_a_foreign_file_of_its_name_is_refused_and_left(
         path = folder / file_names(world.shared.mod_id)[which]
         make(path, world.files[path.name])
         before = (path.lstat().st_ino, path.lstat().st_size)
-        with pytest.raises((TargetExists, DiskError)):
+        with pytest.raises(TargetExists) as refused:
             await export(world, folder)
+        assert refused.value.advice == "Move it away, or export to another folder."
         assert (path.lstat().st_ino, path.lstat().st_size) == before
         assert not [name for name in os.listdir(folder) if name.startswith(".")]  # noqa: PTH208
 
