@@ -8,6 +8,8 @@ is written down as well: this machine may be alone when it starts again, and mus
 Where two machines sign at once, the one whose record is not followed signs once more what the one
 of the higher version says, or the one that is followed if they have the same, and after its own
 record: by that the other machine, and all who follow, see the fork.
+Where no more than the hash of the other one is known, from an earlier run, it says what its own
+did: else each version would be signed with that sequence, and no follower would get it.
 """
 
 import asyncio

@@ -11,6 +11,8 @@ import pytest
 
 from node.faces.cli import exits
 from protocol import limits
+from protocol.content.lineage.export import parse_export
+from protocol.errors import BadInput
 from tests.node.faces.commands import status_of
 from tests.node.faces.fake_following import FOLLOW, LINEAGE
 from tests.node.faces.fake_node import FakeNode
@@ -89,3 +91,15 @@ def test_one_version_is_not_followed(node: FakeNode, capsys: pytest.CaptureFixtu
     assert status_of("follow", f"{LINEAGE}@2", "--to", "hats") == exits.USAGE
     assert "@2 names one version" in capsys.readouterr().err
     assert node.asked == []
+
+
+def test_a_file_that_is_no_exported_mod_is_told_as_such_however_large(
+    node: FakeNode, tmp_path: Path
+) -> None:
+    place = tmp_path / "keys.txt"
+    place.write_bytes(b"x" * 10**6)
+    assert status_of("lineage", "import", str(place)) == exits.OK
+    ((verb, text),) = node.asked
+    assert verb == "import"
+    with pytest.raises(BadInput, match="not an exported mod"):
+        parse_export(text)
