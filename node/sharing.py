@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from node.announcing import Announcer
 from node.answers.lineages import LineageView
 from node.answers.mods import Announcement, GetResult, ModOffer, ModView, ShareResult
 from node.answers.peers import PeerView
-from node.content.assemble.assembler import Assembled, Assembler
+from node.content.assemble.assembler import Assembler
 from node.content.assemble.claims import TargetClaims
 from node.content.assemble.place import TargetPlace
 from node.content.caching.caching import Caching
@@ -24,7 +24,7 @@ from node.content.homes import HomeGuard
 from node.content.keeping.keeping import Keeping, KeepSettings
 from node.content.opened_mods import OpenedMod, OpenedMods
 from node.content.origins.origins import NamedOrigin, Origins
-from node.content.progress import Progress, ReportProgress, ignore_progress
+from node.content.progress import ReportProgress, ignore_progress
 from node.content.publish.own_lineages import OwnLineages
 from node.content.publish.publisher import Publisher
 from node.content.rates.background import BackgroundPacer
@@ -37,6 +37,7 @@ from node.content.web.server import WebServer
 from node.finding import Finder, Finding
 from node.following.own_versions import OwnVersions
 from node.holders.asked import count_complete
+from node.holders.get_times import GetTimes
 from node.holders.known import KnownPeers
 from node.holders.stats import FetchStats
 from node.links.pool.pool import LinkPool
@@ -328,13 +329,11 @@ class Sharing:
         A source that is lost midway, or another one, is waited for `wait_s`. Downloads share a
         download limit by their weights, which are asked at any time. `again`: the same mod in this
         place is that of an earlier run, which was broken off. `origins`: those that the mod's
-        lineage names. Raises NotFound,
-        NoSources, Unreachable, TimedOut, BadLink, UnsafePath, TooLarge, TargetExists, DiskError,
-        DownloadCancelled once the mod is removed.
+        lineage names. Raises NotFound, NoSources, Unreachable, TimedOut, BadLink, UnsafePath,
+        TooLarge, TargetExists, DiskError, DownloadCancelled once the mod is removed.
         """
         _check_openable(link)
-        started = self._loop.time()
-        first = _FirstByte(self._loop.time, progress)
+        times = GetTimes(self._loop.time, progress)
         async with contextlib.AsyncExitStack() as claims:
             claims.enter_context(self.keeping.using(link.mod_id))
             # A place that cannot be written fails before anything is fetched.
@@ -343,15 +342,11 @@ class Sharing:
                 again=again,
             )
             await place.prepare()
-            transferred = started
 
-            async def fetch() -> DownloadResult:
-                nonlocal transferred
-                done = await self._download(
-                    *(link, first.report, bound, wait_s, place, weight, origins)
+            def fetch() -> Awaitable[DownloadResult]:
+                return times.of(
+                    self._download(*(link, times.report, bound, wait_s, place, weight, origins))
                 )
-                transferred = self._loop.time()
-                return done
 
             try:
                 download, written = await fetch_and_write(
@@ -364,16 +359,7 @@ class Sharing:
         stats = FetchStats()
         if isinstance(download.found_by, Finding):
             stats = download.found_by.search.stats
-        return _result(
-            link.mod_id,
-            download.contents.name if download.contents else "",
-            download,
-            written,
-            stats,
-            seconds=self._loop.time() - started,
-            first_byte_s=first.at - started if first.at is not None else None,
-            transfer_s=transferred - _began(download, stats, started),
-        )
+        return times.result(link.mod_id, download, written, stats)
 
     async def repair(
         self, mod_id: bytes, progress: ReportProgress, pacer: BackgroundPacer | None
@@ -400,59 +386,6 @@ class Sharing:
         return await self._known.peers(has)
 
 
-class _FirstByte:
-    """Passes progress on, and remembers when a source had first brought something of the mod."""
-
-    def __init__(self, now: Callable[[], float], report: ReportProgress) -> None:
-        self.at: float | None = None
-        self._now = now
-        self._report = report
-
-    def report(self, progress: Progress) -> None:
-        """A ReportProgress."""
-        if self.at is None and progress.bytes_fetched:
-            self.at = self._now()
-        self._report(progress)
-
-
 def _check_openable(link: ModLink) -> None:
     if link.content_key is None:
         raise BadLink("the link is cut: it lacks the key that opens the mod, which stands behind #")
-
-
-def _began(download: DownloadResult, stats: FetchStats, started: float) -> float:
-    """When the transfer began: with the first link, unless an origin served (its name is a URL)."""
-    if stats.linked_at is None or any("/" in name for name in download.bytes_from):
-        return started
-    return max(stats.linked_at, started)
-
-
-def _result(
-    mod_id: bytes,
-    name: str,
-    download: DownloadResult,
-    written: Assembled,
-    stats: FetchStats,
-    *,
-    seconds: float,
-    first_byte_s: float | None,
-    transfer_s: float,
-) -> GetResult:
-    fetched = download.bytes_fetched
-    return GetResult(
-        mod_id=mod_id,
-        name=name,
-        path=str(written.path),
-        files=written.files,
-        bytes=written.bytes,
-        bytes_fetched=fetched,
-        seconds=seconds,
-        first_byte_ms=first_byte_s * 1000 if first_byte_s is not None else None,
-        lookup_ms=stats.lookup_ms,
-        connect_ms=stats.connect_ms,
-        transfer_MBps=fetched / transfer_s / 1e6 if fetched else None,
-        record_hops=stats.record_hops,
-        signaled_via=tuple(stats.signaled_via),
-        sources=tuple(download.bytes_from),
-        banned=tuple(download.banned),
-    )
