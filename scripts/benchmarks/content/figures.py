@@ -22,11 +22,12 @@ from scripts.benchmarks.content.origins import origin
 from scripts.benchmarks.content.patching.figures import PLACES, patched
 from scripts.benchmarks.content.rivals import torrents, web
 from scripts.benchmarks.content.rows import Row, Setting
+from scripts.benchmarks.content.versions.brought import brought
 from scripts.benchmarks.content.versions.noticed import noticed
 from scripts.benchmarks.content.versions.updates import CASES
 
 _MEGA = 1_000_000
-_LONG = ("ten_slow_getters",)
+_LONG = ("ten_slow_getters", "update")
 """Left out by --quick unless they are asked for by name."""
 _NOWHERE: Callable[[], str | None] = lambda: None  # noqa: E731 (a constant that is called)
 
@@ -54,6 +55,7 @@ ROWS: dict[str, tuple[Row, Callable[[], str | None]]] = {
     "delta": (delta, places.why_no_line),
     "patches": (patched, _NOWHERE),
     "noticed": (noticed, _NOWHERE),
+    "update": (brought, _NOWHERE),
     "origin": (origin, _why_no_origin),
 }
 """Each row, and what says why it cannot be measured here."""

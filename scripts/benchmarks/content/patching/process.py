@@ -22,21 +22,9 @@ from node.content.vault.vault import Vault
 from node.environment import Environment
 from protocol.content.link import ModLink, parse
 from protocol.identity import Identity
+from scripts.benchmarks.peak import peak_mb
 
-_MEGA = 1e6
-_KIB = 1024
 _AT_ONCE = 100
-
-
-def _peak_mb() -> float:
-    """The most memory that this process has had at once; -1 where the system does not tell."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return -1.0
-    # Not what `getrusage` says: that begins with the peak of the process that started this one.
-    kib = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    return round(kib * _KIB / _MEGA, 1)
 
 
 async def _share(folder: Path, before: Path, after: Path) -> dict[str, Any]:
@@ -60,7 +48,7 @@ async def _share(folder: Path, before: Path, after: Path) -> dict[str, Any]:
         started = time.perf_counter()
         first = await publisher.publish(before, "mod")
         first_s = time.perf_counter() - started
-        before_mb = _peak_mb()
+        before_mb = peak_mb()
         started = time.perf_counter()
         second = await publisher.publish(after, "mod", continues=True)
         return {
@@ -69,7 +57,7 @@ async def _share(folder: Path, before: Path, after: Path) -> dict[str, Any]:
             "second_share_s": round(time.perf_counter() - started, 3),
             "make_s": round(making_s, 3),
             "share_peak_mb": before_mb,
-            "make_peak_mb": _peak_mb(),
+            "make_peak_mb": peak_mb(),
         }
     finally:
         await vault.close()
@@ -118,7 +106,7 @@ async def _apply(folder: Path, other: Path, first: ModLink, second: ModLink) -> 
         manifest_bytes, copying.bytes = copying.bytes, 0
         missing = await target.missing(second.mod_id)
         lengths = new.manifest.sealed_lengths
-        before_mb = _peak_mb()
+        before_mb = peak_mb()
         started = time.perf_counter()
         patches = Patches(target, OpenedMods(), RoomBook())
         await patches.apply(new, missing, copying.bring, lambda _: None)
@@ -131,7 +119,7 @@ async def _apply(folder: Path, other: Path, first: ModLink, second: ModLink) -> 
             "left_bytes": sum(lengths[number] for number in left),
             "apply_s": round(applied_s, 3),
             "bring_peak_mb": before_mb,
-            "apply_peak_mb": _peak_mb(),
+            "apply_peak_mb": peak_mb(),
         }
     finally:
         await source.close()
