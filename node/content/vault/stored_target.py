@@ -14,6 +14,8 @@ _HASH_BYTES = 32
 _NUMBER_BYTES = 8
 _UNKNOWN = -(2**63)
 """In place of a time that says nothing."""
+_TREE_BYTES = limits.MANIFEST_BYTES + _NUMBER_BYTES * limits.MANIFEST_FILES
+"""A manifest has all of this but the times, where its publisher tells none."""
 
 
 class WrittenFile(NamedTuple):
@@ -58,8 +60,8 @@ class WrittenTree:
     @classmethod
     def of_packed(cls, data: bytes) -> "WrittenTree":
         """What `packed` made; raises Malformed, BadContent."""
-        unpacking = sealing.Unpacking(data, limits.MANIFEST_BYTES)
-        fields = codec.FieldReader(unpacking, fields=_FIELDS, max_bytes=limits.MANIFEST_BYTES)
+        unpacking = sealing.Unpacking(data, _TREE_BYTES)
+        fields = codec.FieldReader(unpacking, fields=_FIELDS, max_bytes=_TREE_BYTES)
         paths = fields.texts(limits.MANIFEST_FILES)
         count = len(paths)
         sizes, times = (

@@ -7,7 +7,9 @@ from typing import NoReturn
 
 import pytest
 
+from node.content.vault.stored_target import WrittenFile, WrittenTree
 from node.disk import moving
+from protocol import limits
 from tests.node.content.targets.target_worlds import ONE, TWO, target_world, tree_of, tree_with
 
 
@@ -70,3 +72,12 @@ def test_a_move_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         moving.move_new(str(tmp_path / "one"), None, str(tmp_path / "three"), None)
         moving.move_new(str(tmp_path / "three"), None, str(tmp_path / "one"), None)
         assert tree_of(tmp_path) == {"one": b"1", "two": b"2"}
+
+
+def test_all_that_a_manifest_can_name_is_read_again() -> None:
+    """Without times in it a manifest has room for longer paths than the tree that is kept has."""
+    in_a_manifest = 3 + 8 + 1 + 32  # of each file: its path's length, size, flag and hash
+    length = limits.MANIFEST_BYTES // limits.MANIFEST_FILES - in_a_manifest
+    paths = (f"{number:06}".ljust(length, "p") for number in range(limits.MANIFEST_FILES))
+    tree = WrittenTree(tuple(WrittenFile(path, 5, 1, False, bytes(32)) for path in paths))
+    assert WrittenTree.of_packed(tree.packed()) == tree
