@@ -1,10 +1,11 @@
 """How soon followers that come and go have a new version, and what that costs its publisher.
 
-All followers have the version before. They stay and stay away as IPFS's peers do, but many times as
-fast; the publisher stays. The first leg is that of followers whose links have all been closed as
-idle, so that they hear of a version by polls; in the others each has links open to some of those
-that follow. A follower that is away has nothing, so shares are shown beside those that have been
-there at all. The load is that of the contacts nearest to the record, beside all other nodes.
+All followers have the version before: one fetched it, and all others get a copy of what that one
+has. They stay and stay away as IPFS's peers do, but many times as fast; the publisher stays. The
+first leg is that of followers whose links have all been closed as idle, so that they hear of a
+version by polls; in the others each has links open to some of those that follow. A follower that is
+away has nothing, so shares are shown beside those that have been there at all. The load is that of
+the contacts nearest to the record, beside all other nodes.
 """
 
 import asyncio
