@@ -16,7 +16,7 @@ from node.content.targets.preparing import real_place
 from node.content.vault.stored_follow import StoredFollow
 from node.content.vault.vault import Vault
 from node.environment import Environment
-from node.files import check_text, writing
+from node.files import check_text
 from node.following.chain import Version, VersionChain
 from node.following.follow_parts import FollowParts
 from node.following.follower import Follower
@@ -285,8 +285,7 @@ class Following:
 
 def _checked_place(target: Path) -> Path:
     """The real path of a folder that can be remembered; raises BadInput, DiskError."""
-    with writing(target):
-        place = real_place(target)
+    place = real_place(target)
     check_text(place, "cannot be kept current", "Name another folder.")
     return place
 

@@ -4,9 +4,10 @@ The vault says which way it goes. A plan that is not the one that the vault know
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,29 +57,42 @@ class BegunUpdate:
         Raises TargetBusy or DiskError once the target has the version before again, or with a note
         if that could not be done yet.
         """
-        try:
-            await in_thread(self._swap.forward)
-        except OSError as error:
-            problem = self._problem(error)
+        with self._closed_if_it_fails():
             try:
-                await self.take_back()
-            except LocalError as worse:
-                problem.add_note(f"the folder is between two versions for now: {worse}")
-            raise problem from error
-        mod_id, packed = self._plan.mod_id, await in_thread(self._plan.tree.packed)
-        await self._vault.record(lambda tables: tables.targets.put(self._target, mod_id, packed))
+                await in_thread(self._swap.forward)
+            except OSError as error:
+                problem = self._problem(error)
+                try:
+                    await self.take_back()
+                except LocalError as worse:
+                    problem.add_note(f"the folder is between two versions for now: {worse}")
+                raise problem from error
+            mod_id, packed = self._plan.mod_id, await in_thread(self._plan.tree.packed)
+            await self._vault.record(
+                lambda tables: tables.targets.put(self._target, mod_id, packed)
+            )
         await self._clear()
         return self._swap.kept_local
 
     async def take_back(self) -> None:
         """Let the target have the version before; raises DiskError if that cannot be done yet."""
-        await self._go(Heading.BACK)
-        try:
-            await in_thread(self._swap.back)
-        except OSError as error:
-            raise self._problem(error) from error
-        await self._vault.record(lambda tables: tables.targets.plan(self._target, b""))
+        with self._closed_if_it_fails():
+            await self._go(Heading.BACK)
+            try:
+                await in_thread(self._swap.back)
+            except OSError as error:
+                raise self._problem(error) from error
+            await self._vault.record(lambda tables: tables.targets.plan(self._target, b""))
         await self._clear()
+
+    @contextlib.contextmanager
+    def _closed_if_it_fails(self) -> Iterator[None]:
+        """Leave no folder of a person's disk open, which could not be unmounted then."""
+        try:
+            yield
+        except LocalError:
+            self._swap.close()
+            raise
 
     async def abandon(self) -> None:
         """The target is a new one: of this update only what is a person's own is kept there."""

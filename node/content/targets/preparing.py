@@ -140,10 +140,14 @@ def room_for(survey: Survey, size: int) -> int:
 
 
 def real_place(target: Path) -> Path:
-    """The real path of a target; raises TargetChanged where a link has taken its place."""
+    """The real path of a target; raises TargetChanged where a link has taken its place, DiskError
+    where the system has no such path.
+    """
     place = Path(os.path.abspath(target))  # noqa: PTH100 (resolve would follow links)
-    real = Path(os.path.realpath(place))
-    if place.is_symlink():
+    with writing(target):
+        real = Path(os.path.realpath(place))
+        is_link = place.is_symlink()
+    if is_link:
         raise TargetChanged(
             f"{place} is a link, and no link is followed",
             advice=f"Name the folder itself: {real}.",

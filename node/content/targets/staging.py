@@ -93,6 +93,7 @@ class Staging:
             for step in files:
                 made.flush(new_name(step))
             self.flush_folders()
+        self.close()
         write_atomically(self.plan, plan)
         flush_folder(self.root.parent)
 

@@ -108,6 +108,14 @@ class TargetWorld:
         """What is beside the target that should not be."""
         return sorted(path.name for path in self.folder.iterdir() if path.name.startswith("."))
 
+    def left_open(self) -> list[str]:
+        """What this process has open of the target and of what lies hidden beside it, on Linux."""
+        found = []
+        for descriptor in Path("/proc/self/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                found.append(str(descriptor.readlink()))
+        return [one for one in found if one.startswith((str(self.target), f"{self.folder}/."))]
+
 
 @contextlib.asynccontextmanager
 async def target_world(
@@ -129,6 +137,7 @@ async def target_world(
         finally:
             await world.updater.close()
             assert world.updater.defects == []
+            assert world.left_open() == []
 
 
 def tree_of(folder: Path) -> dict[str, bytes | str | None]:

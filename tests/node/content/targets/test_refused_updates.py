@@ -286,3 +286,9 @@ async def test_a_plan_that_the_vault_does_not_know_is_not_carried_out(
         await world.update(2)
         assert await now_at(world) == 2
         assert world.left_beside() == []
+
+
+async def test_a_name_that_is_too_long_for_the_disk_is_told(tmp_path: Path) -> None:
+    async with target_world(tmp_path) as world:
+        with pytest.raises(DiskError, match="too long"):
+            await world.updater.update(world.versions[2], tmp_path / ("x" * 256))
