@@ -14,6 +14,7 @@ from node.content.vault.stored_follow import StoredFollow
 from node.following.chain import Version
 from node.following.follow_parts import FollowParts, keep_newest
 from node.following.retrying import Retrying
+from node.following.standing import said_of, status_after, why_asked
 from node.following.turns import LookUpTimes
 from protocol import limits
 from protocol.content.lineage.history import body_of
@@ -21,17 +22,14 @@ from protocol.content.link import LineageLink
 from protocol.content.manifests.contents import VersionKeys
 from protocol.errors import (
     BadInput,
+    DiskError,
     DownloadCancelled,
-    LocalError,
     ModswarmError,
     NetworkError,
-    TargetBusy,
-    TargetChanged,
     TargetExists,
     TargetGone,
 )
 from protocol.records import Record
-from protocol.texts.amounts import size_text
 
 _log = logging.getLogger(__name__)
 
@@ -40,15 +38,6 @@ _UNAGREED = SizeBound(max_bytes=limits.MOD_BYTES, agreed=True)
 
 _OVERTAKEN_IN = frozenset({"finding", "manifest", "waiting"})
 """Stages of a download in which nothing comes, so that a newer version is better."""
-
-_SAID = {
-    TargetChanged: FollowStatus.CHANGED,
-    TargetBusy: FollowStatus.BUSY,
-    NetworkError: FollowStatus.WAITING,
-    DownloadCancelled: FollowStatus.WAITING,
-    ModswarmError: FollowStatus.FAILED,
-}
-"""How it stands after an error, by the first kind that it is of."""
 
 
 class Follower:
@@ -204,8 +193,7 @@ class Follower:
         except ModswarmError as error:
             if has_tried:
                 self._retrying.failed(mod_id, self._now())
-            status = next(status for kind, status in _SAID.items() if isinstance(error, kind))
-            self._tell(status, _said(error))
+            self._tell(status_after(error), said_of(error))
         return False
 
     async def _look_at_target(self, newest: bytes) -> None:
@@ -264,35 +252,18 @@ class Follower:
             await self.bring(version, record.raw, is_held=False)
 
     def _asks(self, version: Version) -> bool:
-        """Whether a version is so large that a person has to agree.
-
-        Its size is what the disk needs for the folder, or for the vault: a publisher who lies about
-        the one has to lie about the other too.
-        """
-        contents, follow = version.opened.contents, self.follow
-        assert contents is not None
-        if follow.mod_id is None or follow.allowed == version.link.mod_id:
-            return False
-        size = max(contents.disk_bytes, version.opened.manifest.sealed_bytes)
-        is_beyond = follow.max_bytes and size > follow.max_bytes
-        if not is_beyond and size <= limits.UPDATE_GROWTH * follow.disk_bytes:
-            return False
-        self._asked = version
-        bound = (
-            f"--max-size {size_text(follow.max_bytes)}"
-            if is_beyond
-            else f"twice the {size_text(follow.disk_bytes)} of version {follow.version}"
-        )
-        self._tell(
-            FollowStatus.ASKS,
-            f"version {version.number} takes {size_text(size)} of the disk, more than {bound}",
-        )
-        return True
+        """Whether a version waits for a person's yes from now on."""
+        why = why_asked(self.follow, version)
+        if why:
+            self._asked = version
+            self._tell(FollowStatus.ASKS, why)
+        return bool(why)
 
     async def bring(self, version: Version, record: bytes | None, *, is_held: bool) -> Updated:
         """Fetch a version and bring the target to it; raises as `get` and `update`."""
         contents = version.opened.contents
         assert contents is not None
+        name = contents.name
         link, look_up = version.link, self._look_up_times.of(version.link.mod_id)
         opened = await self._parts.fetching.fetch(
             *(link, self._report, _UNAGREED, version.origins, look_up)
@@ -307,12 +278,17 @@ class Follower:
             self.follow,
             mod_id=version.link.mod_id,
             version=version.number,
-            name=contents.name,
+            name=name,
             disk_bytes=contents.disk_bytes,
             is_held=is_held,
             allowed=b"",
         )
-        await self._put(record)
+        try:
+            await self._put(record)
+        except DiskError as error:  # no loss: the next look at the target tells it
+            _log.warning(
+                "version %d of %s is not written down yet: %s", version.number, name, error
+            )
         self._tell(FollowStatus.HELD if is_held else FollowStatus.CURRENT)
         await self._tidy_if_it_can_be()
         return updated
@@ -362,22 +338,34 @@ class Follower:
                 raise
 
     async def _older(self) -> Version | None:
-        """The version before that of the target; raises as `get`."""
+        """The version before that of the target; raises as `get`.
+
+        It is the one that the target has where that was brought back already, and only the word of
+        it was lost: a person who asks once more does not go back twice.
+        """
+        known = self.follow
         await self._look_at_target(b"")
+        now = await self._version_here()
+        is_back = known.is_held and self.follow.mod_id != known.mod_id
+        return now if is_back else await self._parts.chain.before(self.link, now)
+
+    async def _version_here(self) -> Version:
         chain, follow = self._parts.chain, self.follow
         mod = None if follow.mod_id is None else await self._parts.vault.mod(follow.mod_id)
         if mod is None or mod.content_key is None:  # a person removed it from the vault
-            now = await chain.find(replace(self.link, version=follow.version))
-        else:
-            keys = VersionKeys(mod.mod_id, mod.content_key)
-            now = await chain.open_keys(self.link, keys)
-        return await chain.before(self.link, now)
+            return await chain.find(replace(self.link, version=follow.version))
+        return await chain.open_keys(self.link, VersionKeys(mod.mod_id, mod.content_key))
 
     # What is kept -------------------------------------------------------------------------
 
     async def _change(self, **changes: object) -> None:
+        before = {name: getattr(self.follow, name) for name in changes}
         self.follow = replace(self.follow, **changes)  # type: ignore[arg-type]
-        await self._put()
+        try:
+            await self._put()
+        except DiskError:
+            self.follow = replace(self.follow, **before)
+            raise
 
     async def _put(self, record: bytes | None = None) -> None:
         """Write down how it is, unless it has ended: what was forgotten must not come back."""
@@ -393,9 +381,3 @@ class Follower:
             self._failure = message
             _log.warning("%s is not brought up to date: %s", self.follow.target, message)
         self._status, self._message = status, message
-
-
-def _said(error: ModswarmError) -> str:
-    """What happened, and what a person may do, without the last full stop."""
-    advice = error.advice if isinstance(error, LocalError) else ""
-    return f"{error}. {advice}".removesuffix(".") if advice else str(error)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from node.answers.follows import FollowStatus
+from node.content.targets.outcome import Updated
+from node.content.targets.updater import TargetUpdater
 from node.content.vault.stored_follow import StoredFollow
 from node.following.chain import VersionChain
 from protocol.errors import (
@@ -202,6 +204,54 @@ async def test_killed_once_the_folder_was_back(tmp_path: Path) -> None:
         await there.until(TWO, UNLINKED_S)  # as it was not written down that it stays
         await asyncio.sleep(1)
         assert (there.view.status, there.view.version) == (FollowStatus.CURRENT, 2)
+
+
+@pytest.mark.parametrize("full", ["the targets", "the follows"])
+async def test_a_folder_that_is_back_goes_back_no_further_where_the_disk_was_full(
+    full: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the folder has is written down last: a person whose command failed asks once more."""
+    async with town(tmp_path) as there:
+        first = await there.share(ONE)
+        await there.follow(first)
+        for files in (TWO, THREE):
+            await there.share(files)
+            await there.until(files, LINKED_S)
+            await asyncio.sleep(1)
+        following, key = there.follower.running_node.following, first.lineage.lineage_key
+        with there.follower.host.running(), monkeypatch.context() as patch:
+            if full == "the targets":
+                real = TargetUpdater.update
+
+                async def update(self: TargetUpdater, *arguments: object) -> Updated:
+                    await real(self, *arguments)  # type: ignore[arg-type]
+                    raise DiskError("the disk is full")
+
+                patch.setattr(TargetUpdater, "update", update)
+                with pytest.raises(DiskError):
+                    await following.back(key)
+            else:
+                follower, puts = following._followers[key], []
+                write = follower._put
+
+                async def put(record: bytes | None = None) -> None:
+                    puts.append(record)
+                    if len(puts) > 2:
+                        raise DiskError("the disk is full")
+                    await write(record)
+
+                patch.setattr(follower, "_put", put)
+                assert (await following.back(key)).follow.version == 2
+                assert len(puts) == 3
+        assert read_files(there.target) == TWO
+        if full == "the targets":
+            with there.follower.host.running():
+                assert (await following.back(key)).follow.version == 2
+        await there.follower.stop()
+        await there.follower.start()
+        await asyncio.sleep(1)
+        assert read_files(there.target) == TWO
+        assert (there.view.status, there.view.version) == (FollowStatus.HELD, 2)
 
 
 async def restarted_with(there: Town, stale: StoredFollow) -> None:
