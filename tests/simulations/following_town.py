@@ -48,6 +48,16 @@ class Town:
                 **settings,  # type: ignore[arg-type]
             )
 
+    async def follow_through(self, *versions: dict[str, bytes]) -> ShareResult:
+        """Share and follow the first of these, then let each other one come; the first result."""
+        first = await self.share(versions[0])
+        await self.follow(first)
+        for files in versions[1:]:
+            await self.share(files)
+            await self.until(files, LINKED_S)
+            await asyncio.sleep(1)
+        return first
+
     @property
     def view(self) -> FollowView:
         (found,) = self.follower.running_node.following.views()

@@ -163,11 +163,7 @@ async def test_unfollowed_while_it_goes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with town(tmp_path) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
-        await there.share(TWO)
-        await there.until(TWO, LINKED_S)
-        await asyncio.sleep(1)
+        first = await there.follow_through(ONE, TWO)
         following, key = there.follower.running_node.following, first.lineage.lineage_key
         real = VersionChain.before
 
@@ -191,11 +187,7 @@ async def test_unfollowed_while_it_goes_back(
 async def test_killed_once_the_folder_was_back(tmp_path: Path) -> None:
     """What the vault says of the follow is older than the folder."""
     async with town(tmp_path) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
-        await there.share(TWO)
-        await there.until(TWO, LINKED_S)
-        await asyncio.sleep(1)
+        first = await there.follow_through(ONE, TWO)
         following, key = there.follower.running_node.following, first.lineage.lineage_key
         stale = following._followers[key].follow
         with there.follower.host.running():
@@ -212,12 +204,7 @@ async def test_a_folder_that_is_back_goes_back_no_further_where_the_disk_was_ful
 ) -> None:
     """What the folder has is written down last: a person whose command failed asks once more."""
     async with town(tmp_path) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
-        for files in (TWO, THREE):
-            await there.share(files)
-            await there.until(files, LINKED_S)
-            await asyncio.sleep(1)
+        first = await there.follow_through(ONE, TWO, THREE)
         following, key = there.follower.running_node.following, first.lineage.lineage_key
         with there.follower.host.running(), monkeypatch.context() as patch:
             if full == "the targets":
@@ -264,11 +251,7 @@ async def restarted_with(there: Town, stale: StoredFollow) -> None:
 
 async def test_back_from_a_version_that_was_removed(tmp_path: Path) -> None:
     async with town(tmp_path) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
-        await there.share(TWO)
-        await there.until(TWO, LINKED_S)
-        await asyncio.sleep(1)
+        first = await there.follow_through(ONE, TWO)
         node, key = there.follower.running_node, first.lineage.lineage_key
         with there.follower.host.running():
             for mod in await node.sharing.mods():

@@ -45,7 +45,7 @@ class Preparation:
         """What is to be done; raises TargetGone, TargetChanged, DiskError."""
         if not self._target.is_dir():
             raise TargetGone(f"{self._target} is not there any more")
-        with writing(self._target, "update"), TargetTree(self._target) as tree:
+        with writing(self._target, "update"), contextlib.closing(TargetTree(self._target)) as tree:
             self.staging.begin(0, 0)
             self._check_disk()
             surveyor = Surveyor(

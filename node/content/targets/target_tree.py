@@ -8,8 +8,7 @@ import contextlib
 import errno
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from node.disk.descent import BY_FOLDER, Descent, is_plain_folder
 from node.disk.moving import move_new
@@ -29,22 +28,11 @@ class BlockedWay(OSError):
 
 
 class TargetTree:
-    """What is below `root`, by paths with slashes. Close it, or use it in a `with` statement."""
+    """What is below `root`, by paths with slashes. `close` it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._descent = Descent(root)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Forget the folders that are open; they may have gone."""

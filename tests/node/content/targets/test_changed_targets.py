@@ -381,5 +381,8 @@ async def test_a_change_has_its_name_before_the_new_file_has_its_own(
 def test_no_link_is_opened(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(MINE)
     (tmp_path / "link").symlink_to("secret")
-    with TargetTree(tmp_path) as tree, pytest.raises(OSError, match="symbolic link"):
+    with (
+        contextlib.closing(TargetTree(tmp_path)) as tree,
+        pytest.raises(OSError, match="symbolic link"),
+    ):
         tree.open("link")
