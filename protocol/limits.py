@@ -1100,7 +1100,12 @@ MOD_NAME_BYTES = 200
 
 VERSIONS_WALKED = 256
 VERSIONS_SHOWN = 20
-"""Manifests that are fetched to find a version by its number, and to list the newest."""
+"""Manifests that are fetched to find a version by its number, or whether the newest one follows
+what was shared here; and to list the newest ones."""
+
+FORK_AGAIN_S = 6 * 3600.0
+"""The longest until a publisher that could not find out whether its lineage has forked tries again:
+each try costs the lookup of a mod. The pauses begin with FOLLOW_AGAIN_S, each twice as long."""
 
 FOLLOWS = 256
 FOLLOW_POLL_S = 270.0

@@ -163,6 +163,27 @@ class VersionChain:
             version = older
         return False
 
+    async def goes_on(self, link: LineageLink, newer: Record, older: Record) -> bool:
+        """Whether the version that a record names is that of another one, or comes after it.
+
+        What an older version is the one after it says, so that one need not be to be had. Raises
+        as `open_named` and `before`, NotFound where it is too far back.
+        """
+        wanted = body_of(older)
+        if body_of(newer).version <= wanted.version:
+            return body_of(newer).mod_id == wanted.mod_id
+        version: Version | None = await self.open_named(link, newer)
+        for _ in range(limits.VERSIONS_WALKED):
+            assert version is not None
+            assert version.opened.contents is not None
+            previous = version.opened.contents.previous
+            if previous is None or previous.mod_id == wanted.mod_id:
+                return previous is not None
+            if version.number <= wanted.version + 1:
+                return False
+            version = await self.before(link, version)
+        raise NotFound(f"a version that is more than {limits.VERSIONS_WALKED} versions back")
+
     async def find(self, link: LineageLink) -> Version:
         """The version that a link means; raises as `open_named` and `before`, NotFound."""
         version = await self.open_named(link, await self.newest_record(link))

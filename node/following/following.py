@@ -20,6 +20,7 @@ from node.files import check_text
 from node.following.chain import Version, VersionChain
 from node.following.follow_parts import FollowParts
 from node.following.follower import Follower
+from node.following.fork_watch import ForkWatch
 from node.following.news import News
 from node.overlay.lineages.heard import LineageNews
 from node.overlay.membership import Membership
@@ -58,6 +59,7 @@ class Following:
             wall=wall,
             join_outcome=membership.join_outcome,
         )
+        self._fork_watch = ForkWatch(vault, lineages, self.chain, membership.join_outcome)
         self._followers: dict[bytes, Follower] = {}
         self._running: dict[bytes, asyncio.Task[None]] = {}
         self._changing: dict[bytes, Path] = {}
@@ -71,7 +73,8 @@ class Following:
         return self._tasks.defects
 
     async def start(self) -> None:
-        """Go on with what was followed."""
+        """Go on with what was followed, and watch what this node publishes itself."""
+        self._tasks.start(self._fork_watch.run(), name="watch for forks")
         follows = await self._vault.recall(lambda tables: tables.follows.every())
         spread_s = limits.FOLLOW_START_S * len(follows)
         for follow in follows:

@@ -58,6 +58,9 @@ class OwnVersions:
         for lineage in await self._vault.recall(lambda tables: tables.lineages.every()):
             if lineage.seed is not None and lineage.head is not None:
                 await self._keep(lineage.number, lineage.keys)
+                newest = self._lineages.heard.newest(lineage.keys.public_key)
+                if newest is not None and body_of(newest).version < lineage.version:
+                    self._claim(lineage.keys, lineage.head, lineage.version)
         self._tasks.start(self._tell_what_was_not(joined), name="tell of versions")
 
     async def close(self) -> None:
@@ -73,21 +76,27 @@ class OwnVersions:
             if newest is not None and body_of(newest).version >= lineage.version:
                 continue
             try:
+                with contextlib.suppress(NetworkError):
+                    await self._lineages.reader.read(lineage.keys.public_key)
                 await self._tell(lineage.number, lineage.keys, lineage.head, lineage.version)
             except ModswarmError as error:
                 _log.warning("version %d of %s: %s", lineage.version, lineage.name, error)
 
     async def _keep(self, number: int, keys: LineageKeys) -> None:
-        raw = await self._vault.recall(lambda tables: tables.lineages.record(number))
-        newest = None
-        if raw is not None:
-            with contextlib.suppress(Malformed):  # the disk has damaged it
-                newest = recalled(raw)
+        kept = await self._vault.recall(lambda tables: tables.lineages.records(number))
+        newest, vouched = (_recalled(raw) for raw in kept)
 
-        async def save(record: Record) -> None:
-            await self._vault.record(lambda tables: tables.lineages.keep_record(number, record.raw))
+        async def save(newest: Record, vouched: Record) -> None:
+            raw = newest.raw, vouched.raw
+            await self._vault.record(lambda tables: tables.lineages.keep_records(number, *raw))
 
-        self._lineages.publisher.keep(keys.identity, newest, save)
+        self._lineages.publisher.keep(keys.identity, newest, save, vouched)
+
+    def _claim(self, keys: LineageKeys, named: VersionKeys, version: int) -> None:
+        wrapped = wrapped_content_key(named.content_key, keys.reading_key, named.mod_id)
+        self._lineages.publisher.claim(
+            keys.public_key, mod_id=named.mod_id, version=version, wrapped_key=wrapped
+        )
 
     async def find_newest(self, lineage: Lineage) -> NewestVersion | None:
         """A FindNewest: what the DHT says, if it can be asked, or what was heard before."""
@@ -140,6 +149,8 @@ class OwnVersions:
                 origins = () if body is None else recorded_origins(body.origins)
             if body is not None:
                 is_named = body.mod_id == named.mod_id and body.origins == origins
+                if not is_named and body.version > version:
+                    self._claim(keys, named, version)  # the higher one may not go on from it
                 if is_named or body.version > version:
                     return origins
             await self._lineages.publisher.publish(
@@ -238,7 +249,10 @@ class OwnVersions:
             tables.lineages.give_seed(number, given.seed)
             if given.newest is not None and head and (known is None or version > known.version):
                 assert newest is not None
-                tables.lineages.keep_record(number, newest.raw)  # perhaps newer than the given one
+                # The newest is perhaps newer than the given one, and what was shared
+                # here is perhaps not what either goes on from.
+                own = next(filter(None, reversed(tables.lineages.records(number))), None)
+                tables.lineages.keep_records(number, newest.raw, own or given.newest.raw)
                 path = None if known is None else known.path
                 tables.lineages.publish(number, path, version, head, None)
             found = tables.lineages.named(given.name)
@@ -248,3 +262,10 @@ class OwnVersions:
         lineage = await self._vault.record(add)
         await self._keep(lineage.number, lineage.keys)
         return self._view(lineage)
+
+
+def _recalled(raw: bytes | None) -> Record | None:
+    if raw is not None:
+        with contextlib.suppress(Malformed):  # the disk has damaged it
+            return recalled(raw)
+    return None

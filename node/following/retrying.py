@@ -12,7 +12,9 @@ class Retrying:
     with each failure, and news ends none of them. A version that was not tried yet waits less.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_s: float = limits.FOLLOW_POLL_S) -> None:
+        """`most_s`: the longest pause."""
+        self._most_s = most_s
         self._failures = 0
         self._failed = b""
         self._at = -inf
@@ -32,4 +34,4 @@ class Retrying:
             return 0.0
         first_s = limits.FOLLOW_AGAIN_S if mod_id == self._failed else limits.FOLLOW_OTHER_S
         doubled_s = first_s * 2.0 ** min(self._failures - 1, 16)
-        return max(0.0, self._at + min(doubled_s, limits.FOLLOW_POLL_S) - now)
+        return max(0.0, self._at + min(doubled_s, self._most_s) - now)

@@ -50,7 +50,7 @@ async def lineage_of(there: Town) -> tuple[Lineage, Record]:
     """The publisher's, and the record that is written down."""
     vault = there.publisher.running_node._vault
     (lineage,) = await vault.recall(lambda tables: tables.lineages.every())
-    raw = await vault.recall(lambda tables: tables.lineages.record(lineage.number))
+    raw, _ = await vault.recall(lambda tables: tables.lineages.records(lineage.number))
     assert raw is not None
     return lineage, history.recalled(raw)
 
@@ -77,13 +77,13 @@ async def test_a_version_is_followed_though_its_record_lost_to_one_that_did_not_
         seen = Seen(2, hash_of(other), body_of(other).previous, bytes(16 * told))
         heard.restore([(first.lineage.lineage_key, seen)])
         written: list[int] = []
-        real = LineageTable.keep_record
+        real = LineageTable.keep_records
 
-        def keep_record(table: LineageTable, number: int, raw: bytes) -> None:
+        def keep_records(table: LineageTable, number: int, raw: bytes, vouched: bytes) -> None:
             written.append(history.recalled(raw).sequence)
-            real(table, number, raw)
+            real(table, number, raw, vouched)
 
-        monkeypatch.setattr(LineageTable, "keep_record", keep_record)
+        monkeypatch.setattr(LineageTable, "keep_records", keep_records)
         second = await there.share(TWO)
         await asyncio.sleep(30)
         assert written == [2, 3], "after a kill in between, 2 would be signed again"

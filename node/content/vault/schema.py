@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Final
 
-FORMAT_VERSION: Final = 7
+FORMAT_VERSION: Final = 8
 FIRST_PAGE_BYTES: Final = 4096
 """SQLite's page size where none is set: the whole schema lies in the first one."""
 _FIRST_PAGE: Final = b"SQLite format 3\0"
@@ -101,7 +101,11 @@ before, the newest record of it, and how many versions are kept (0: all). What t
 where; what it follows; and what it has seen of lineages, so that an older record is told from a
 newer one."""
 
-_MIGRATIONS: Final = (_FORMAT_1, _TO_2, _TO_3, _TO_4, _TO_5, _TO_6, _TO_7)
+_TO_8: Final = "ALTER TABLE lineages ADD COLUMN vouched BLOB"
+"""Of a lineage of this node's the newest record that is known to go on from what was shared here,
+so that one that does not is told of also after a restart."""
+
+_MIGRATIONS: Final = (_FORMAT_1, _TO_2, _TO_3, _TO_4, _TO_5, _TO_6, _TO_7, _TO_8)
 
 
 def migrate(database: sqlite3.Connection, version: int) -> None:

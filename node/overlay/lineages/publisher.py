@@ -10,6 +10,10 @@ of the higher version says, or the one that is followed if they have the same, a
 record: by that the other machine, and all who follow, see the fork.
 Where no more than the hash of the other one is known, from an earlier run, it says what its own
 did: else each version would be signed with that sequence, and no follower would get it.
+
+A record further ahead than the next one does not say whether it goes on from what was shared here.
+So of each lineage the newest record is known that does (it is vouched for), and while the newest
+one of all names another mod there is a doubt, which `ForkWatch` settles by the versions themselves.
 """
 
 import asyncio
@@ -31,25 +35,50 @@ from protocol.records import Record
 
 _log = logging.getLogger(__name__)
 
-SaveRecord = Callable[[Record], Awaitable[None]]
-"""Writes down the newest record of one of this node's own lineages; raises DiskError."""
+SaveRecords = Callable[[Record, Record], Awaitable[None]]
+"""Writes down the newest record of one of this node's own lineages, and the newest that is vouched
+for; raises DiskError."""
 
 _LOOK_S = 3600.0
 """How often it is looked which records are due: a tenth of a day late is no harm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Whether `newest`, which is followed, goes on from `vouched`, or that from it, is not known.
+
+    `vouched` is the newest record that goes on from all that this machine shared.
+    """
+
+    newest: Record
+    vouched: Record
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the newest record names a lower version than this machine has shared."""
+        return history.body_of(self.newest).version < history.body_of(self.vouched).version
+
+    def told(self, identity: Identity, now: float, *, is_fork: bool) -> Record:
+        """What names the higher version after all that is known, so that a fork shows."""
+        if not is_fork:
+            return history.renewed(identity, self.vouched, now=now, after=self.newest)
+        said = self.vouched if self.is_behind else self.newest
+        return history.renewed(identity, said, now=now, after=self.vouched, beyond=self.newest)
 
 
 @dataclass(slots=True)
 class _Own:
     """`early`: by which part of LINEAGE_RENEWED_S it is renewed early, so that no two machines
     with one key do so at once. `signed`: what this machine signed last. `saved`: what is written
-    down.
+    down. `vouched`: as of a Doubt.
     """
 
     identity: Identity
-    save: SaveRecord
+    save: SaveRecords
     early: float
     signed: Record | None
     saved: Record | None
+    vouched: Record | None
     signing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -73,12 +102,21 @@ class LineagePublisher:
         self._has_news = asyncio.Event()
         heard.watch(self._heard_news)
 
-    def keep(self, identity: Identity, newest: Record | None, save: SaveRecord) -> None:
-        """This node has a lineage's key, and wrote `newest` down last; renew it from now on."""
+    def keep(
+        self,
+        identity: Identity,
+        newest: Record | None,
+        save: SaveRecords,
+        vouched: Record | None = None,
+    ) -> None:
+        """This node has a lineage's key, and wrote `newest` down last; renew it from now on.
+
+        `vouched` was written down too; if None it is the same.
+        """
         lineage = identity.public_key
         early = 0.1 * self._environment.rng.random()
         if lineage not in self._own:
-            self._own[lineage] = _Own(identity, save, early, newest, newest)
+            self._own[lineage] = _Own(identity, save, early, newest, newest, vouched or newest)
         self._heard.keep(lineage, newest)
 
     def has(self, lineage: bytes) -> bool:
@@ -117,6 +155,65 @@ class LineagePublisher:
             )
             await self._sign(own, record)
         return record, await self._server.publish(record)
+
+    # Forks --------------------------------------------------------------------------------
+
+    def claim(self, lineage: bytes, *, mod_id: bytes, version: int, wrapped_key: bytes) -> None:
+        """This machine made a version that no record names yet, and of which all must know.
+
+        What would have been signed of it is vouched for.
+        """
+        own, now = self._own[lineage], self._environment.wall()
+        own.vouched = history.next_record(
+            *(own.identity, own.vouched),
+            mod_id=mod_id,
+            version=version,
+            wrapped_key=wrapped_key,
+            now=now,
+        )
+
+    def doubts(self) -> list[Doubt]:
+        """Those about the newest records of all lineages."""
+        doubts = [self._doubt(own) for own in self._own.values()]
+        return [doubt for doubt in doubts if doubt is not None and self._is_newest(doubt.newest)]
+
+    def _is_newest(self, record: Record) -> bool:
+        """Whether it is followed; of one of an earlier run, or that won, the hash may be known."""
+        seen = self._heard.seen(record.public_key)
+        return seen is not None and seen.digest == history.hash_of(record)
+
+    def _doubt(self, own: _Own) -> Doubt | None:
+        newest = self._heard.newest(own.identity.public_key)
+        if newest is None or own.vouched is None:
+            return None
+        is_same = history.body_of(newest).mod_id == history.body_of(own.vouched).mod_id
+        return None if is_same else Doubt(newest, own.vouched)
+
+    async def settle(self, doubt: Doubt, *, is_fork: bool) -> bool:
+        """It was found out whether a lineage has forked; False if there is a newer doubt by now.
+
+        Of a fork all are told, and of a version of this machine's that a lower one hides. Raises
+        DiskError, Malformed.
+        """
+        lineage = doubt.newest.public_key
+        own = self._own.get(lineage)
+        if own is None:
+            return False
+        async with own.signing:
+            if is_fork or doubt.is_behind:
+                await self._look_up(lineage)
+            if self._doubt(own) != doubt or not self._is_newest(doubt.newest):
+                return False
+            if not (is_fork or doubt.is_behind):
+                await own.save(doubt.newest, doubt.newest)
+                own.saved = own.vouched = doubt.newest
+                return True
+            record = doubt.told(own.identity, self._environment.wall(), is_fork=is_fork)
+            await self._sign(own, record)
+        await self._server.publish(record)
+        return True
+
+    # Its own work -------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Write down what is heard, renew what is due, and tell of forks, until cancelled."""
@@ -167,11 +264,11 @@ class LineagePublisher:
             if newest is None or (saved is not None and not _supersedes(newest, saved)):
                 return  # what was signed here may have lost to a record that did not come yet
             try:
-                await own.save(newest)
+                await own.save(newest, own.vouched or newest)
             except ModswarmError as error:
                 _log.warning("a lineage's newest record is not written down: %s", error)
             else:
-                own.saved = newest
+                own.saved, own.vouched = newest, own.vouched or newest
 
     def _is_due(self, lineage: bytes) -> bool:
         own, newest = self._own.get(lineage), self._heard.newest(lineage)
@@ -220,8 +317,13 @@ class LineagePublisher:
             _log.info("what is newest of a lineage could not be looked up: %s", error)
 
     async def _sign(self, own: _Own, record: Record) -> None:
-        await own.save(record)
-        own.signed = own.saved = record
+        """A doubt stays where the record follows the newest one, whatever that goes on from."""
+        vouched = own.vouched
+        is_after = vouched and history.hash_of(vouched) == history.body_of(record).previous
+        if vouched is None or is_after or self._doubt(own) is None:
+            vouched = record
+        await own.save(record, vouched)
+        own.signed, own.saved, own.vouched = record, record, vouched
         self._heard.hear(record)
         if self._is_lost(own):
             self._forked[record.public_key] = None

@@ -13,12 +13,13 @@ own (`renewed`), what the higher version says: so the other one, and all who fol
 the fork, and no version is hidden by a lower one.
 
 Only what was seen can be judged. Records further back than the one before are older, and those
-further ahead newer, whatever they follow.
+further ahead newer, whatever they follow. A machine that has the key finds out by the versions
+themselves whether one further ahead goes on from its own, and if not signs what is newest after it.
 """
 
 import hashlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
@@ -181,23 +182,22 @@ def next_record(
 
 
 def renewed(
-    identity: Identity, newest: Record, *, now: float, after: Record | None = None
+    identity: Identity,
+    said: Record,
+    *,
+    now: float,
+    after: Record | None = None,
+    beyond: Record | None = None,
 ) -> Record:
-    """Sign what the newest record says once more, before it expires.
+    """Sign what a record says once more, before it expires.
 
-    `after` is another one of its sequence, which is not followed: a reader of what follows that
-    one sees that there were two.
+    `after` is another one, which is not followed, and `beyond` the newest one if that is neither: a
+    reader who has seen the newest one sees by the hash of another one that there were two.
     """
-    body = body_of(newest)
-    return next_record(
-        identity,
-        after or newest,
-        mod_id=body.mod_id,
-        version=body.version,
-        wrapped_key=body.wrapped_key,
-        origins=body.origins,
-        now=now,
-    )
+    before = after or said
+    previous, sequence = hash_of(before), (beyond or before).sequence + 1
+    body = replace(body_of(said), previous=previous)
+    return make(identity, LINEAGE, body, now=now, sequence=sequence)
 
 
 def check_named(record: Record, lineage: bytes, version: int) -> None:

@@ -13,6 +13,7 @@ _ADDED_BY: Final = {
             for column in ("seed", "path", "version", "head", "previous", "record", "kept")
         ),
     ),
+    8: (("lineages", "vouched"),),
 }
 """The columns that each format has added."""
 

@@ -12,6 +12,7 @@ from node.content.origins.origins import NamedBy, NamedOrigin
 from node.following.chain import VersionChain
 from node.overlay.lineages.heard import HeardLineages
 from node.overlay.lineages.reader import LineageReader
+from protocol import limits
 from protocol.content.lineage.body import wrapped_content_key
 from protocol.content.lineage.history import next_record
 from protocol.content.lineage.keys import LineageKeys
@@ -26,6 +27,7 @@ from protocol.errors import (
     Unreachable,
     WrongKey,
 )
+from protocol.records import Record
 
 KEYS, OTHERS = LineageKeys(b"s" * 32, b"1" * 32), LineageKeys(b"t" * 32, b"2" * 32)
 LINK = LineageLink(KEYS.public_key, KEYS.reading_key, ("peer.example:1",), ("https://a.example",))
@@ -195,3 +197,37 @@ async def test_lies_about_the_version_before_are_refused() -> None:
     world.previous[2] = keys_of(3)
     with pytest.raises(WrongKey, match="before"):
         await world.chain.find(first)
+
+
+async def test_whether_a_record_goes_on_from_another_one_is_told_by_the_versions() -> None:
+    """The version itself need not be to be had: the one after it names it."""
+    world = World(5)
+
+    def named(version: int, mod_id: bytes) -> Record:
+        return next_record(
+            KEYS.identity, None, mod_id=mod_id, version=version, wrapped_key=bytes(48), now=1.0
+        )
+
+    async def goes_on(older: Record) -> bool:
+        return await world.chain.goes_on(LINK, world.record, older)
+
+    for number in range(1, 6):
+        assert await goes_on(named(number, keys_of(number).mod_id))
+        assert not await goes_on(named(number, bytes(32)))
+    assert not await goes_on(named(9, bytes(32)))
+    world.failing[2] = NoSources("no source serves this mod")
+    assert await goes_on(named(2, keys_of(2).mod_id))
+    assert not await goes_on(named(2, bytes(32)))
+    with pytest.raises(NoSources):
+        await goes_on(named(1, bytes(32)))
+    del world.previous[4]
+    assert not await goes_on(named(2, keys_of(2).mod_id)), "it began anew"
+
+
+async def test_how_far_versions_are_walked_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "VERSIONS_WALKED", 3)
+    world = World(9)
+    first = World(1).record
+    with pytest.raises(NotFound, match="more than 3"):
+        await world.chain.goes_on(LINK, world.record, first)
+    assert len(world.asked) == 4

@@ -20,6 +20,10 @@ def test_pauses_grow_and_end_with_a_version_that_is_had() -> None:
     assert pauses[-1] == limits.FOLLOW_POLL_S
     retrying.forget()
     assert retrying.wait_s(ONE, now) == 0
+    longer = Retrying(limits.FORK_AGAIN_S)
+    for _ in range(20):
+        longer.failed(ONE, now)
+    assert longer.wait_s(ONE, now) == limits.FORK_AGAIN_S
 
 
 def test_many_versions_that_are_not_there_are_no_faster() -> None:

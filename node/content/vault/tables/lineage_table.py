@@ -62,14 +62,18 @@ class LineageTable:
         """How many versions of a lineage the vault keeps from now on; 0: all."""
         self._database.change("UPDATE lineages SET kept = ? WHERE number = ?", (count, number))
 
-    def record(self, number: int) -> bytes | None:
-        """The newest record of a lineage, as it was signed or heard."""
-        row = self._database.one("SELECT record FROM lineages WHERE number = ?", number)
-        return None if row is None else row[0]
+    def records(self, number: int) -> tuple[bytes | None, bytes | None]:
+        """The newest record of a lineage, signed or heard, and the newest that is vouched for."""
+        query = "SELECT record, vouched FROM lineages WHERE number = ?"
+        row = self._database.one(query, number)
+        return (None, None) if row is None else (row[0], row[1])
 
-    def keep_record(self, number: int, raw: bytes) -> None:
-        """This is the newest record of a lineage."""
-        self._database.change("UPDATE lineages SET record = ? WHERE number = ?", (raw, number))
+    def keep_records(self, number: int, newest: bytes, vouched: bytes) -> None:
+        """`vouched`: the newest one that is known to go on from what was shared here."""
+        self._database.change(
+            "UPDATE lineages SET record = ?, vouched = ? WHERE number = ?",
+            (newest, vouched, number),
+        )
 
     def known_chunks(
         self, lineage: int, plaintext_hashes: Iterable[bytes]

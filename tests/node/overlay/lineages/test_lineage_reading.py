@@ -318,7 +318,7 @@ async def test_a_publisher_renews_before_the_record_expires_and_writes_it_down_f
     sharer, reader = world.residents[2:4]
     written: list[tuple[Record, int]] = []
 
-    async def save(record: Record) -> None:
+    async def save(record: Record, _vouched: Record) -> None:
         written.append((record, len(holders(world, record))))
 
     own = of(sharer).publisher
@@ -346,7 +346,7 @@ async def test_two_machines_with_one_key_go_on_from_one_another_and_tell_of_a_fo
     machines = world.residents[2:4]
     told = [watched(of(one)) for one in machines]
 
-    async def save(_record: Record) -> None:
+    async def save(_record: Record, _vouched: Record) -> None:
         return
 
     for one in machines:

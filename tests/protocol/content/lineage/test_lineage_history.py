@@ -123,6 +123,19 @@ def test_after_a_fork_the_next_record_of_either_machine_ends_it() -> None:
     assert told.age is Age.NEWER
 
 
+def test_a_machine_that_is_far_behind_shows_a_fork_to_all_who_have_seen_the_newest() -> None:
+    own, newest = after(FIRST, 1), after(THIRD)
+    assert judge(heard(own), newest).fork is None, "it does not show by itself"
+    for said, is_own in ((newest, False), (own, True)):
+        told = history.renewed(LINEAGE, said, now=NOW_S, after=own, beyond=newest)
+        assert told.sequence == newest.sequence + 1
+        assert history.body_of(told).mod_id == history.body_of(own if is_own else newest).mod_id
+        judgement = judge(heard(newest), told)
+        hashes = sorted((history.hash_of(newest), history.hash_of(own)))
+        assert judgement.fork == Fork(newest.sequence, (hashes[0], hashes[1]))
+        assert judgement.age is Age.NEWER
+
+
 def test_a_lineage_that_forks_again_and_again_is_told_of_so_often_and_costs_so_much() -> None:
     seen, told, newest = heard(FIRST), 0, FIRST
     for _ in range(3 * limits.LINEAGE_FORKS_TOLD):
