@@ -142,9 +142,13 @@ async def _following(
 ) -> AsyncIterator[tuple[Following, Mods]]:
     """One to be started, which finds these records."""
     heard, mods = HeardLineages(), Mods(node, giver)
+    of_no_own = SimpleNamespace(has=lambda _: False, doubts=list)
     membership = SimpleNamespace(
         lineages=SimpleNamespace(
-            heard=heard, reader=Reader(world, heard, numbers), unfollow=heard.drop
+            heard=heard,
+            reader=Reader(world, heard, numbers),
+            publisher=of_no_own,
+            unfollow=heard.drop,
         ),
         own_clock=SimpleNamespace(now=lambda: _WALL),
         check_joined=_joined,
