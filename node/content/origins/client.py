@@ -3,8 +3,8 @@
 No cookie is kept, nothing is decompressed, and no user or password is sent.
 
 Proxies of the environment (HTTP_PROXY and the like) are used for origins of this node's own
-settings alone. A proxy looks names up itself, so through it nothing could be checked of what a
-stranger named; those are connected to directly or not at all.
+settings alone. A proxy looks names up itself, so through it no address of a link's origin could be
+checked; those are connected to directly or not at all.
 """
 
 import contextlib
@@ -113,7 +113,7 @@ class OriginClient:
             raise failure from error
 
     def _session(self, *, trusted: bool) -> aiohttp.ClientSession:
-        """That for hosts of our own, or for those that strangers name: they share no connection."""
+        """That for hosts of our own settings, or of links: the two share no connection."""
         if trusted not in self._sessions:
             self._sessions[trusted] = aiohttp.ClientSession(
                 connector=connector(

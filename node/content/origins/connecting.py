@@ -27,7 +27,7 @@ OwnHosts = Callable[[], Collection[str]]
 
 
 class AddressRefused(OSError):
-    """An address that a stranger named is not one of a machine on the internet."""
+    """The address of an origin that a link names is not one of a machine on the internet."""
 
     def __init__(self, host: str, what: str) -> None:
         super().__init__(f"{host} is an address of {what}")
@@ -102,7 +102,7 @@ def connector(
     public_only: bool,
     tls: ssl.SSLContext | None = None,
 ) -> aiohttp.TCPConnector:
-    """What connects to origins; `public_only` where strangers named them."""
+    """What connects to origins; `public_only` for those of links."""
     return aiohttp.TCPConnector(
         resolver=_Resolver(look_up, own_hosts, public_only=public_only),
         use_dns_cache=False,

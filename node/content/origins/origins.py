@@ -112,7 +112,7 @@ class Origins:
     def sources(self, named: Sequence[NamedOrigin] = ()) -> Iterator[ChunkSource]:
         """Those that may be asked: of the settings, and of `named` those that a person agreed to.
 
-        One of the settings is not asked again as a stranger's.
+        One of the settings is not asked again as one of a link.
         """
         chosen = {one.url: one for one in self._configured}
         for one in named:

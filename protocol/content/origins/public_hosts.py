@@ -1,4 +1,4 @@
-"""Which addresses a stranger may make this node connect to: those of machines on the internet.
+"""To which addresses a link may make this node connect: those of machines on the internet.
 
 A link's maker chooses its origins, and an origin's operator its redirects. By an address of this
 machine, of its network or of its provider both would reach through this node what they cannot
