@@ -1,7 +1,9 @@
 """Where a mod's byte stream is cut: content-defined, so an edit changes only the chunks it touches.
 
-FastCDC (Xia et al. 2020), finer for a mod that is small. Two publishers need not cut alike to read
-each other's mods, but a publisher must cut alike in every version, or nothing would stay unchanged.
+FastCDC (Xia et al. 2020), finer for what is small in a mod that is small: there a coarse chunk around
+an edit would be much of the file, and a small one costs each getter as much work as a large one. Two
+publishers need not cut alike to read each other's mods, but a publisher must cut alike in every
+version, or nothing would stay unchanged.
 """
 
 from collections.abc import Iterator
@@ -37,23 +39,21 @@ FINE = Grain(16 * 1024, 4 * 1024, 16 * 1024, 64 * 1024)
 COARSE = Grain(32 * 1024, 16 * 1024, 64 * 1024, limits.CHUNK_BYTES_MAX)
 
 
-def grain_of(mod_bytes: int) -> Grain:
-    """The grain of a mod of so many bytes."""
-    return FINE if mod_bytes <= limits.FINE_MOD_BYTES else COARSE
+def grain_of(mod_bytes: int, run_bytes: int = 0) -> Grain:
+    """The grain of a run of so many bytes between two forced boundaries, in a mod of so many.
+
+    A run lies in one file. What flows together of small files is cut as the shortest run is.
+    """
+    is_fine = mod_bytes <= limits.FINE_MOD_BYTES and run_bytes <= limits.FINE_RUN_BYTES
+    return FINE if is_fine else COARSE
 
 
 class Chunker:
     """Cuts a byte stream that arrives in pieces; the cuts do not depend on the pieces."""
 
     def __init__(self, grain: Grain) -> None:
-        self._longest = grain.maximum
-        self._fastcdc = FastCDC(
-            grain.average,
-            min_size=grain.minimum,
-            max_size=grain.maximum,
-            normalized_chunking=_NORMALIZATION,
-            seed=0,
-        )
+        self._fastcdcs = {FINE: _fastcdc(FINE), COARSE: _fastcdc(COARSE)}
+        self._grain = grain
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
 
@@ -69,13 +69,19 @@ class Chunker:
         """Force a boundary here; return the chunks up to it."""
         return list(self._chunks(final=True))
 
+    def begin(self, grain: Grain) -> list[bytes]:
+        """Force a boundary here, and cut by this grain what follows; return the chunks up to it."""
+        chunks = self.cut()
+        self._grain = grain
+        return chunks
+
     def _chunks(self, *, final: bool) -> Iterator[bytes]:
         buffer = b"".join(self._waiting)
         # A cut depends on at most the longest chunk's bytes after the chunk's start.
-        settled = len(buffer) if final else len(buffer) - self._longest
+        settled = len(buffer) if final else len(buffer) - self._grain.maximum
         position = 0
         if buffer:
-            for chunk in self._fastcdc.cut_buf(buffer):
+            for chunk in self._fastcdcs[self._grain].cut_buf(buffer):
                 if chunk.offset >= settled:
                     break
                 position = chunk.offset + chunk.length
@@ -83,3 +89,13 @@ class Chunker:
         rest = buffer[position:]
         self._waiting = [rest] if rest else []
         self._waiting_bytes = len(rest)
+
+
+def _fastcdc(grain: Grain) -> FastCDC:
+    return FastCDC(
+        grain.average,
+        min_size=grain.minimum,
+        max_size=grain.maximum,
+        normalized_chunking=_NORMALIZATION,
+        seed=0,
+    )

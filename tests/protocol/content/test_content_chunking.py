@@ -57,6 +57,24 @@ def test_a_mod_is_cut_finely_up_to_some_size() -> None:
     assert grain_of(limits.FINE_MOD_BYTES + 1) == COARSE
 
 
+def test_what_is_large_in_it_is_cut_coarsely() -> None:
+    assert grain_of(limits.FINE_MOD_BYTES, limits.FINE_RUN_BYTES) == FINE
+    assert grain_of(limits.FINE_MOD_BYTES, limits.FINE_RUN_BYTES + 1) == COARSE
+    assert grain_of(limits.FINE_MOD_BYTES + 1, 1) == COARSE
+
+
+def test_a_run_is_cut_by_its_own_grain() -> None:
+    data = random.Random(9).randbytes(1_000_000)
+    chunker = Chunker(FINE)
+    assert chunker.feed(data[:300_000]) + chunker.begin(COARSE) == chunks_of(
+        data[:300_000], grain=FINE
+    )
+    assert chunker.feed(data[300_000:]) + chunker.begin(FINE) == chunks_of(
+        data[300_000:], grain=COARSE
+    )
+    assert chunker.cut() == []
+
+
 def test_an_edit_of_a_fine_mod_costs_little_around_it() -> None:
     """What is new beside an edit of 100 kB, on average of 40."""
     around = 0

@@ -16,7 +16,7 @@ from node.content.publish import cutting, walk
 from node.content.publish.cutting import cut_files
 from node.disk.descent import Descent
 from protocol import limits
-from protocol.content.chunking import COARSE, FINE
+from protocol.content.chunking import COARSE, FINE, Chunker
 from protocol.content.containers.member_cuts import member_cuts
 from protocol.content.containers.zip_ends import ReadAt
 from protocol.content.manifests import manifest
@@ -124,6 +124,23 @@ def test_a_coarse_mod_is_cut_at_its_members_as_well(
     assert b"".join(coarse) == b"".join(fine) == (folder / "mod.pmp").read_bytes()
     assert data[0] in coarse
     assert data[1] not in coarse
+
+
+def test_large_files_and_members_are_cut_coarsely_in_a_mod_that_is_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stored member still has the chunks of the same file, by the grain of its own length."""
+    monkeypatch.setattr(limits, "FINE_RUN_BYTES", 300_000)
+    small, large = data = members(sizes=(300_000, 300_001))
+    packed = write_files(tmp_path / "packed", {"mod.pmp": zip_of(data)})
+    folder = write_files(tmp_path / "folder", {"a": b"x" * 100, "b": large, "c": small})
+    of_zip, of_files = chunks_of(packed), chunks_of(folder)
+    for one, grain in (small, FINE), (large, COARSE):
+        whole = Chunker(grain)
+        chunks = set(whole.feed(one) + whole.cut())
+        assert chunks <= set(of_zip)
+        assert chunks <= set(of_files)
+    assert b"".join(of_zip) == (packed / "mod.pmp").read_bytes()
 
 
 def any_zip(method: int, seed: int, streamed: bool) -> bytes:
