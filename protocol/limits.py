@@ -1066,8 +1066,8 @@ FINE_MOD_BYTES = 64 * 2**20
 cost more than what finer chunks save around two edits, or four of what packs to half."""
 
 FINE_RUN_BYTES = 4 * 2**20
-"""A file or member of more is cut coarsely in any mod: an edit of 3 % of it is as long as the coarse
-chunks around it, and four times as many chunks cost a swarm a fifth of its rate."""
+"""A file or member of more is cut coarsely in any mod: an edit of 3 % of it is as long as the
+coarse chunks around it, and four times as many chunks cost a swarm a fifth of its rate."""
 
 CONTAINER_MEMBERS = 2**16
 CONTAINER_DIRECTORY_BYTES = 4 * 2**20

@@ -1,9 +1,9 @@
 """Where a mod's byte stream is cut: content-defined, so an edit changes only the chunks it touches.
 
-FastCDC (Xia et al. 2020), finer for what is small in a mod that is small: there a coarse chunk around
-an edit would be much of the file, and a small one costs each getter as much work as a large one. Two
-publishers need not cut alike to read each other's mods, but a publisher must cut alike in every
-version, or nothing would stay unchanged.
+FastCDC (Xia et al. 2020), finer for what is small in a mod that is small: there a coarse chunk
+around an edit would be much of the file, and elsewhere each chunk costs a getter the same work,
+however long it is. Two publishers need not cut alike to read each other's mods, but a publisher
+must cut alike in every version, or nothing would stay unchanged.
 """
 
 from collections.abc import Iterator
