@@ -136,19 +136,9 @@ class TargetExists(LocalError):
 class TargetChanged(TargetExists):
     """What a person changed in a folder stands in the way of bringing it up to date."""
 
-    def __init__(self, message: str, paths: Sequence[str] = (), *, advice: str = "") -> None:
-        super().__init__(message, advice=advice)
-        self.paths = tuple(paths)
-        """The first of them, within the folder."""
-
 
 class TargetBusy(TargetExists):
     """Another program holds files open that are to be replaced."""
-
-    def __init__(self, message: str, paths: Sequence[str] = (), *, advice: str = "") -> None:
-        super().__init__(message, advice=advice)
-        self.paths = tuple(paths)
-        """The first of them, within the folder."""
 
 
 class TooLarge(LocalError):

@@ -116,7 +116,6 @@ class BegunUpdate:
         if is_busy(error):
             return TargetBusy(
                 f"another program uses {quoted(at)} in {self._target}, or a disk is mounted there",
-                (at,) if at else (),
                 advice="End that program, or unmount it; the update is tried again later.",
             )
         return refused(error, f"cannot update {self._target}")

@@ -70,7 +70,6 @@ class Preparation:
         if busy:
             raise TargetBusy(
                 f"another program uses files of {self._target}: {named(busy)}",
-                busy,
                 advice="End that program; the update is tried again later.",
             )
 

@@ -288,10 +288,8 @@ def _go_on(stop: threading.Event) -> None:
 
 
 def _refusal(place: Path, survey: Survey) -> TargetChanged:
-    paths = survey.in_the_way
     return TargetChanged(
-        f"files in {place} are not as modswarm wrote them: {named(paths)}",
-        paths,
+        f"files in {place} are not as modswarm wrote them: {named(survey.in_the_way)}",
         advice="Move them away, or let the update keep them as NAME.local.",
     )
 

@@ -139,9 +139,8 @@ async def test_or_the_update_is_refused(what: str, tmp_path: Path) -> None:
     async with target_world(tmp_path) as world:
         change(world.target)
         before = tree_of(world.target)
-        with pytest.raises(TargetChanged, match="not as modswarm wrote them") as refusal:
+        with pytest.raises(TargetChanged, match=r"not as modswarm wrote them: \S"):
             await world.update(2, ChangedFiles.REFUSE)
-        assert refusal.value.paths
         assert tree_of(world.target) == before
         assert await world.mod_id() == world.versions[1].manifest.mod_id
         assert world.left_beside() == []
