@@ -17,6 +17,9 @@ _KINDS: Final = frozenset(
     # ext2 to ext4, XFS, Btrfs, F2FS, tmpfs, overlayfs: what their `syncfs` flushes is on the disk.
     {0xEF53, 0x58465342, 0x9123683E, 0xF2F52010, 0x01021994, 0x794C7630}
 )
+MANY: Final = 64
+"""More files or folders are flushed with all else on their disk, where that can be done: to flush
+each of 20 000 takes some seconds, and all together some tenths of one."""
 _STATFS_BYTES: Final = 256
 """More than `struct statfs` has anywhere; it begins with the kind, a long (statfs(2))."""
 

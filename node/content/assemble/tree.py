@@ -11,11 +11,11 @@ from pathlib import Path
 
 from node.content.assemble.layout import FileStarts
 from node.content.assemble.times import disk_time_ns, written_file
-from node.content.assemble.tree_files import HAS_STEPS, TreeFiles
+from node.content.assemble.tree_files import HAS_STEPS, TreeFiles, mode_of
 from node.content.hidden_names import growing_of, probe_in
 from node.content.homes import HomeGuard
 from node.content.vault.stored_target import WrittenTree
-from node.disk.flushing import DiskFlush
+from node.disk.flushing import MANY, DiskFlush
 from node.disk.refusals import flush_folder, free_bytes, make_folders
 from node.disk.removing import remove_tree
 from node.files import writing
@@ -25,9 +25,6 @@ from protocol.content.manifests.contents import ModFile
 from protocol.errors import DiskError, TargetExists, UnsafePath
 from protocol.texts.amounts import size_text
 
-_MANY = 64
-"""So many files and folders are flushed with all else on their disk, where that can be done: to
-flush each of 20 000 takes some seconds, and all together some tenths of one."""
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _NO_SUCH_NAME = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}
 _TRIES = 8
@@ -172,7 +169,7 @@ class GrowingTree:
                     advice="Make room there, or name a place on another disk with --to.",
                 )
             self._root.mkdir()
-            if len(self._files) > _MANY:
+            if len(self._files) > MANY:
                 self._whole_disk = DiskFlush.of(self._root)
 
     def write(self, start: int, data: bytes) -> None:
@@ -186,7 +183,7 @@ class GrowingTree:
                 file = self._files[number]
                 with self._naming(file.path):
                     self._made.write(
-                        *(file.path, _mode(file), at, view[:length]), last=length == file.size
+                        *(file.path, mode_of(file), at, view[:length]), last=length == file.size
                     )
                 view = view[length:]
 
@@ -199,7 +196,7 @@ class GrowingTree:
             for file in self._files:
                 if not file.size and not self._made.has(file.path):
                     with self._naming(file.path):
-                        self._made.make(file.path, _mode(file))
+                        self._made.make(file.path, mode_of(file))
             for path in self._empty_folders:
                 with self._naming(path):
                     self._made.make_folder(path)
@@ -301,7 +298,3 @@ class GrowingTree:
                     f"{quoted(path)} is there already: the disk that holds {self._target} takes "
                     "two names of this mod for one; name a place on another disk"
                 ) from None
-
-
-def _mode(file: ModFile) -> int:
-    return 0o777 if file.executable else 0o666

@@ -14,6 +14,7 @@ from typing import Final
 from node.content.assemble.times import set_time
 from node.disk.refusals import extend, flush_file, flush_folder
 from node.files import sync_file, write_all
+from protocol.content.manifests.contents import ModFile
 
 _OPEN_FILES: Final = 32
 _PATH_BYTES: Final = 1000
@@ -174,6 +175,11 @@ class TreeFiles:
             yield name, descriptor
         finally:
             os.close(descriptor)
+
+
+def mode_of(file: ModFile) -> int:
+    """The permissions that a file of a mod is made with, but for those that the umask takes."""
+    return 0o777 if file.executable else 0o666
 
 
 def _parts(path: str) -> Iterator[bytes]:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from node.content.assemble.layout import FileStarts
-from node.content.assemble.times import disk_time_ns, set_time, written_file
-from node.content.assemble.tree_files import TreeFiles
+from node.content.assemble.times import disk_time_ns, written_file
+from node.content.assemble.tree_files import TreeFiles, mode_of
 from node.content.hidden_names import update_of
 from node.content.vault.stored_target import WrittenFile
-from node.disk.flushing import DiskFlush
+from node.disk.flushing import MANY, DiskFlush
 from node.disk.refusals import flush_folder
 from node.disk.removing import remove_tree
 from node.files import PRIVATE_FOLDER, write_atomically
@@ -28,7 +28,6 @@ from protocol.errors import ChunkMismatch
 
 _EACH: Final = 1000
 """Some file systems are slow with more names in one folder."""
-_MANY: Final = 64
 _ROOM_BYTES: Final = 2**16
 _ROOM_FOLDER_BYTES: Final = 4096
 _ROOM_MOST: Final = 2**23
@@ -86,7 +85,7 @@ class Staging:
 
     def commit(self, plan: bytes, files: Sequence[int]) -> None:
         """Flush all, then the plan; raises OSError, DiskError. `files`: steps with a new file."""
-        if self._disk is not None and len(files) > _MANY:
+        if self._disk is not None and len(files) > MANY:
             self._disk.flush()
         else:
             made = TreeFiles(self.root)
@@ -177,8 +176,7 @@ class StagedFiles:
                 continue
             file = self._wanted[number]
             is_last = at + length == file.size
-            mode = 0o777 if file.executable else 0o666
-            self._made.write(new_name(step), mode, at, part, last=is_last)
+            self._made.write(new_name(step), mode_of(file), at, part, last=is_last)
             self.bytes_written += length
             self._hashing.update(part)
             if is_last:
@@ -199,16 +197,15 @@ class StagedFiles:
         for number, step in self._steps.items():
             file = self._wanted[number]
             if not file.size:
-                self._made.make(new_name(step), 0o777 if file.executable else 0o666)
+                self._made.make(new_name(step), mode_of(file))
                 self._check(file)
         self._made.finish()
         now_ns = disk_time_ns(self._root)
         made = {}
         for number, step in self._steps.items():
-            file, place = self._wanted[number], self._root / new_name(step)
-            if file.modified_ns is not None:
-                set_time(place, file.modified_ns)
-            made[file.path] = written_file(file, place.lstat(), now_ns)
+            file = self._wanted[number]
+            status = self._made.date(new_name(step), file.modified_ns)
+            made[file.path] = written_file(file, status, now_ns)
         return made
 
     def close(self) -> None:

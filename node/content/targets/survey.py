@@ -8,7 +8,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from node.content.assemble.times import YOUNG_NS
@@ -21,14 +21,12 @@ from protocol.content.manifests.contents import ModFile
 from protocol.errors import DiskError, TargetChanged
 
 _PIECE_BYTES: Final = 2**20
-
-
 _UNITS_NS: Final = (100, 1000, 10**6, 10**7, 10**9, 2 * 10**9)
 """By which disks tell times: NTFS, others, and exFAT, HFS+ and FAT."""
 
 
 class Survey(NamedTuple):
-    """What an update of a target has to do. `plan` lacks how the new files will be on the disk."""
+    """What an update of a target has to do; how the new files are on the disk is not known yet."""
 
     steps: tuple[PathStep, ...]
     touches: tuple[Touch, ...]
@@ -120,10 +118,7 @@ class Surveyor:
     ) -> None:
         self._tree = tree
         self._before = {file.path: file for file in before.files}
-        self._old_folders = {folder for path in self._before for folder in folders_above(path)}
-        self._old_folders.update(
-            folder for path in before.empty_folders for folder in (*folders_above(path), path)
-        )
+        self._old_folders = _folders_of(self._before, before.empty_folders)
         self._wanted = wanted
         self._new_empty = empty_folders
         self._going_on = going_on
@@ -200,13 +195,13 @@ class Surveyor:
         if path not in self._old_folders:
             return False
         try:
-            entries = [
-                (entry.name, entry.is_dir(follow_symlinks=False))
-                for entry in self._tree.entries(path)
-            ]
+            with self._tree.entries(path) as entries:
+                inner = [
+                    (f"{path}/{entry.name}", entry.is_dir(follow_symlinks=False))
+                    for entry in entries
+                ]
         except NotADirectoryError:
             return False
-        inner = [(f"{path}/{name}", is_folder) for name, is_folder in entries]
         return all(
             self._is_own(one) if is_folder else one in self._before for one, is_folder in inner
         )
@@ -259,16 +254,13 @@ class Surveyor:
             raise TargetChanged(
                 f"{self._tree.root / path} is a link or something else that is no folder, and no "
                 "link is followed",
-                (path,),
                 advice="Put the folder back in its place; the update comes then.",
             )
         self._in_the_way.append(path)
 
     def _made_folders(self, steps: list[PathStep]) -> tuple[str, ...]:
-        wanted = {
-            folder for step in steps if step.new is not None for folder in folders_above(step.path)
-        }
-        wanted.update(folder for path in self._new_empty for folder in (*folders_above(path), path))
+        coming = (step.path for step in steps if step.new is not None)
+        wanted = _folders_of(coming, self._new_empty)
         return tuple(path for path in sorted(wanted) if not self._is_folder(path))
 
     def _is_folder(self, path: str) -> bool:
@@ -283,10 +275,8 @@ class Surveyor:
 
     def _gone_folders(self, paths: set[str]) -> tuple[str, ...]:
         """Those that the version before had and this one has not, the inner ones first."""
-        now = {folder for path in paths for folder in folders_above(path)}
-        now.update(folder for path in self._new_empty for folder in (*folders_above(path), path))
         device = self._tree.root.stat().st_dev
-        gone = sorted(self._old_folders - now, reverse=True)
+        gone = sorted(self._old_folders - _folders_of(paths, self._new_empty), reverse=True)
         return tuple(path for path in gone if self._may_go(path, device))
 
     def _may_go(self, path: str, device: int) -> bool:
@@ -321,6 +311,13 @@ def named(paths: tuple[str, ...], most: int = 8) -> str:
     """Some paths for a sentence."""
     told = ", ".join(map(quoted, paths[:most]))
     return told if len(paths) <= most else f"{told} and {len(paths) - most} more"
+
+
+def _folders_of(paths: Iterable[str], empty_folders: Iterable[str]) -> set[str]:
+    """All folders in which these files and empty folders lie, and the latter."""
+    folders = {folder for path in paths for folder in folders_above(path)}
+    folders.update(one for path in empty_folders for one in (*folders_above(path), path))
+    return folders
 
 
 def _seen(file: WrittenFile, found: _Found) -> WrittenFile:

@@ -22,6 +22,7 @@ from node.content.targets.staging import Staging, new_name, old_name
 from node.content.targets.survey import is_same
 from node.content.targets.target_tree import BlockedWay, TargetTree, folders_above
 from node.content.vault.stored_target import WrittenFile
+from node.disk.flushing import MANY
 from node.disk.reserve import is_full
 from protocol.content.file_paths import collision_path
 
@@ -32,7 +33,6 @@ _TRIES: Final = 16
 _NAMES_TRIED: Final = 10_000
 _NAME_BYTES: Final = 255
 _NO_EMPTY_FOLDER: Final = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR}
-_MANY: Final = 64
 _EXECUTABLE: Final = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
@@ -322,7 +322,7 @@ class Swap:
     def _flush_folders(self, folders: set[str]) -> bool:
         """Flush the names in these folders, or all of the disk, and say which."""
         self._target.close()
-        if len(folders) > _MANY and self._staging.flush_disk():
+        if len(folders) > MANY and self._staging.flush_disk():
             return True
         for folder in sorted(folders):
             self._target.flush_folder(folder)
