@@ -1290,10 +1290,20 @@ HTTP_FIELDS = 64
 HTTP_HEAD_S = 10.0
 HTTP_TAKE_S = 20.0
 HTTP_KEPT_S = 60.0
+"""Connections of HTTP clients, and those of a public /24 or /48, or a private host; a request's
+head, its fields, and how long it may take to come; how long a client may take for HTTP_QUEUE_BYTES,
+or a chunk; after how long a place may go to a network without any."""
+
+HTTP_ARRIVALS = 64
+HTTP_QUEUE_BYTES = 2**17
+HTTP_LINGER_S = 2.0
+"""Connections that the system keeps for this node to take; bytes that wait for one client; how long
+what was sent last may take to arrive before its connection ends."""
+
 HTTP_LAYOUTS = 16
-"""Connections of HTTP clients, of a public /24 or /48, or a private host; a request's head, and how
-long it may take to come; how long a client may take for 128 KiB, or a chunk; after how long a place
-may go to a network without any; the mods of which it is remembered where chunks lie."""
+HTTP_TAKEN = 1024
+"""Mods of which it is remembered where chunks lie, and pairs of a network and a mod for which the
+bytes that went there are."""
 
 WHOLE_WASTE_BYTES = 64 * 2**20
 """A server without ranges sends a file from its beginning: so much may come in vain, and as much

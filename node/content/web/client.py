@@ -10,10 +10,8 @@ from protocol.content.origins.requests import HttpRefusal, refusal_head
 from protocol.errors import LinkClosed
 
 _END: Final = b"\r\n\r\n"
-_QUEUE_BYTES: Final = 2**17
 _LOOK_S: Final = 0.02
 """So often it is looked whether little enough waits for a client, besides when half has left."""
-_LINGER_S: Final = 2.0
 
 Serve = Callable[["WebClient", bytes], Awaitable[None]]
 """Answers a request by its head; raises HttpRefusal."""
@@ -31,7 +29,9 @@ class WebClient(asyncio.Protocol):
         self._arrived = asyncio.Event()
         self._moved = asyncio.Event()
         self._lost = self._asks_no_more = False
-        transport.set_write_buffer_limits(high=_QUEUE_BYTES, low=_QUEUE_BYTES // 2)
+        transport.set_write_buffer_limits(
+            high=limits.HTTP_QUEUE_BYTES, low=limits.HTTP_QUEUE_BYTES // 2
+        )
         transport.set_protocol(self)
 
     # The connection -------------------------------------------------------------------------
@@ -74,7 +74,7 @@ class WebClient(asyncio.Protocol):
 
         Raises LinkClosed, also for one that takes too long, which is ended.
         """
-        most = _QUEUE_BYTES if most_bytes is None else most_bytes
+        most = limits.HTTP_QUEUE_BYTES if most_bytes is None else most_bytes
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limits.HTTP_TAKE_S):
                 while self.buffered_bytes > most and not self._lost:
@@ -133,10 +133,10 @@ class WebClient(asyncio.Protocol):
     async def _finish(self) -> None:
         """Let what was sent arrive, within bounds, and close."""
         with contextlib.suppress(LinkClosed, TimeoutError):
-            async with asyncio.timeout(_LINGER_S):
+            async with asyncio.timeout(limits.HTTP_LINGER_S):
                 await self.drained(0)
         self._transport.close()
-        self._loop.call_later(_LINGER_S, self._transport.abort)
+        self._loop.call_later(limits.HTTP_LINGER_S, self._transport.abort)
 
     def end(self) -> None:
         """End it at once."""

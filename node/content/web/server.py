@@ -37,9 +37,7 @@ from protocol.places.tenure import network_of
 
 _log = logging.getLogger(__name__)
 
-_ARRIVALS: Final = 64
 _RETRY: Final = "Retry-After: 10"
-_HAD: Final = 1024
 
 
 class _Knock(asyncio.Protocol):
@@ -92,7 +90,7 @@ class WebServer:
         loop = asyncio.get_running_loop()
         try:
             self._listening = await loop.create_server(
-                lambda: _Knock(self), host, port, backlog=_ARRIVALS
+                lambda: _Knock(self), host, port, backlog=limits.HTTP_ARRIVALS
             )
         except OSError as error:
             raise port_refused(error, f"cannot serve HTTP on {host}:{port}", BadConfig) from error
@@ -188,5 +186,5 @@ class WebServer:
     def _note(self, client: WebClient, request: FileRequest, size: int) -> None:
         key = client.peer_id, request.mod_id
         self._had[key] = self._had.pop(key, 0) + size
-        if len(self._had) > _HAD:
+        if len(self._had) > limits.HTTP_TAKEN:
             self._had.popitem(last=False)
