@@ -57,7 +57,7 @@ class Finder:
         rng = self._membership.environment.rng
         search = HolderSearch(
             *(self._membership.server, self._pool, rng, progress, self.hints),
-            look_up or LookUpTime(),
+            look_up,
         )
         named = [*origins, *(NamedOrigin(url, NamedBy.LINK, link.mod_id) for url in link.origins)]
 

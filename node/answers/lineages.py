@@ -13,7 +13,7 @@ class LineageView:
     name: str
     lineage: LineageKey
     link: LineageLink
-    """Who has it follows the mod."""
+    """By it others follow the mod."""
     path: str
     """What the newest version was made of; empty if that is not known."""
     version: int

@@ -33,7 +33,7 @@ class LineUser(Protocol):
 
     @property
     def peer_id(self) -> bytes:
-        """Who takes what is sent."""
+        """The peer that takes what is sent."""
 
     @property
     def network(self) -> bytes:
@@ -47,16 +47,8 @@ class LineUser(Protocol):
         """Return once little is queued, or no more than so much; raises LinkClosed."""
 
 
-class LinkPort(Protocol):
+class LinkPort(LineUser, Protocol):
     """An open, ordered, reliable connection to one peer that carries whole frames."""
-
-    @property
-    def peer_id(self) -> bytes:
-        """The peer at the other end."""
-
-    @property
-    def network(self) -> bytes:
-        """The public network of the peer's address as `tenure.network_of` gives it, or RELAYED."""
 
     @property
     def max_frame_bytes(self) -> int:
@@ -70,18 +62,11 @@ class LinkPort(Protocol):
     def closed(self) -> "asyncio.Future[str]":
         """Done with the reason once the link has ended."""
 
-    @property
-    def buffered_bytes(self) -> int:
-        """Bytes that were sent and wait for the network."""
-
     def register(self, types: range, handler: Callable[[bytes], None]) -> None:
         """Give frames of these types to `handler`, in order."""
 
     def send(self, frame: bytes) -> None:
         """Queue a frame; raises LinkClosed."""
-
-    async def drained(self, most_bytes: int | None = None) -> None:
-        """Return once little is queued, or no more than so much; raises LinkClosed."""
 
     async def close(self, reason: str = "") -> None:
         """End the link."""

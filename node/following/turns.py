@@ -24,16 +24,21 @@ class FollowTurns:
     @contextlib.asynccontextmanager
     async def poll(self) -> AsyncIterator[None]:
         """One poll's."""
-        await self._polls.acquire()
-        async with turn(self._polls, limits.FOLLOW_POLL_TURN_S):
+        async with _acquired(self._polls, limits.FOLLOW_POLL_TURN_S):
             yield
 
     @contextlib.asynccontextmanager
     async def update(self) -> AsyncIterator[None]:
         """One update's."""
-        await self._updates.acquire()
-        async with turn(self._updates, limits.FOLLOW_UPDATE_TURN_S):
+        async with _acquired(self._updates, limits.FOLLOW_UPDATE_TURN_S):
             yield
+
+
+@contextlib.asynccontextmanager
+async def _acquired(gate: asyncio.Semaphore, slow_s: float) -> AsyncIterator[None]:
+    await gate.acquire()
+    async with turn(gate, slow_s):
+        yield
 
 
 class LookUpTimes:

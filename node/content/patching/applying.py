@@ -38,7 +38,7 @@ class PatchApplying:
         assert base.contents is not None
         assert new.contents is not None
         self._vault = vault
-        self._before = Plaintexts(vault, chunk_keys(base))
+        self._before = Plaintexts(vault, ChunkKeys.of(base))
         self._manifest, self._contents = new.manifest, new.contents
         self._missing = set(missing)
         self._take = take
@@ -55,7 +55,7 @@ class PatchApplying:
         where the vault has lost a part of it or of the base, DiskError. What was stored stays.
         """
         assert patch.contents is not None
-        pieces = Plaintexts(self._vault, chunk_keys(patch))
+        pieces = Plaintexts(self._vault, ChunkKeys.of(patch))
         async for batch in pieces.read(patch.contents.order):
             for piece in batch:
                 await self._read(piece)
@@ -122,9 +122,3 @@ def _some(sealed: Iterator[_Sealed]) -> list[_Sealed]:
         if size >= _STORED_BYTES:
             break
     return batch
-
-
-def chunk_keys(opened: OpenedMod) -> ChunkKeys:
-    """What opens the chunks of a mod whose sealed part is open."""
-    assert opened.contents is not None
-    return ChunkKeys(opened.manifest.addresses, opened.contents.keys, opened.contents.lengths)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from node.content.opened_mods import OpenedMod
 from node.content.vault.vault import Vault
 from protocol.content import sealing
 from protocol.content.patching.frame import Prefix
@@ -19,6 +20,12 @@ class ChunkKeys:
     addresses: Sequence[bytes] = field(repr=False)
     keys: Sequence[bytes] = field(repr=False)
     lengths: Sequence[int] = field(repr=False)
+
+    @classmethod
+    def of(cls, opened: OpenedMod) -> "ChunkKeys":
+        """Those of a mod whose sealed part is open."""
+        assert opened.contents is not None
+        return cls(opened.manifest.addresses, opened.contents.keys, opened.contents.lengths)
 
 
 class Plaintexts:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from node.content.opened_mods import OpenedMod
-from node.content.patching.applying import chunk_keys
 from node.content.patching.making import PatchMaking
+from node.content.patching.plaintexts import ChunkKeys
 from node.content.publish.chunk_table import ChunkTable
 from node.content.publish.describing import DescribedMod, opened_version
 from node.content.publish.seal import seal_bodies
@@ -68,7 +68,7 @@ class PatchPublishing:
     ) -> DescribedMod | None:
         after = OpenedMod(new.manifest, new.contents)
         making = PatchMaking(
-            *(self._vault, _side(base), chunk_keys(base), _side(after), chunk_keys(after)),
+            *(self._vault, _side(base), ChunkKeys.of(base), _side(after), ChunkKeys.of(after)),
             new.manifest.sealed_lengths,
         )
         table, size, digest = ChunkTable(), 0, hashlib.sha256()

@@ -18,10 +18,7 @@ from node.faces.cli.transfers.queueing import PRIORITIES
 from node.machine.folders import absolute, current_folder
 from protocol import limits
 from protocol.content.link import is_piece
-from protocol.errors import (
-    BadInput,
-    NotFound,
-)
+from protocol.errors import BadInput, NotFound
 from protocol.identity import base32_text
 from protocol.texts.amounts import counted
 from protocol.texts.links import any_link_in, holds_link, link_in

@@ -1,8 +1,8 @@
 """Ports at which no origin is: those of other services.
 
-Who names an origin chooses its port, so a link could have all its readers send requests to a mail
-server of somebody else, which reads their lines as commands. The list is that of browsers (Fetch
-Standard, 2.9, "port blocking").
+The maker of a link chooses its origins' ports, so a link could have all its readers send requests
+to a mail server of another person, which reads their lines as commands. The list is that of
+browsers (Fetch Standard, 2.9, "port blocking").
 """
 
 from typing import Final
