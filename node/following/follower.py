@@ -13,7 +13,7 @@ from node.content.targets.outcome import ChangedFiles, Updated
 from node.content.vault.stored_follow import StoredFollow
 from node.following.chain import Version
 from node.following.follow_parts import FollowParts, keep_newest
-from node.following.retrying import Retrying
+from node.following.retrying import Retrying, grown_s
 from node.following.standing import said_of, status_after, why_asked
 from node.following.turns import LookUpTimes
 from protocol import limits
@@ -87,8 +87,7 @@ class Follower:
 
     def view(self) -> FollowView:
         """How it is."""
-        follow, newest = self.follow, self._newest
-        seen = self._parts.heard.seen(follow.lineage_key)
+        follow, newest, heard = self.follow, self._newest, self._parts.heard
         asked = self._asked if self._status is FollowStatus.ASKS else None
         return FollowView(
             lineage=follow.lineage_key,
@@ -99,8 +98,8 @@ class Follower:
             status=self._status,
             message=self._message,
             waiting_version=0 if asked is None else asked.number,
-            expired=newest is not None and newest.expires <= self._parts.wall(),
-            forked=seen is not None and bool(seen.told),
+            expired=heard.is_expired(follow.lineage_key, self._parts.wall()),
+            forked=heard.is_forked(follow.lineage_key),
         )
 
     async def run(self, poll_in_s: float) -> None:
@@ -112,7 +111,7 @@ class Follower:
                 failed = 0 if await self._poll() else failed + 1
                 pause_s = limits.FOLLOW_POLL_S
                 if failed:
-                    pause_s = min(pause_s, limits.FOLLOW_AGAIN_S * 2.0 ** min(failed - 1, 16))
+                    pause_s = grown_s(limits.FOLLOW_AGAIN_S, failed, pause_s)
                 poll_at = self._now() + pause_s * (0.8 + 0.2 * rng.random())
                 await self._tidy_if_it_can_be()
             await self._come_up_to_date()

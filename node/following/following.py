@@ -27,9 +27,9 @@ from node.overlay.membership import Membership
 from node.sharing import Sharing
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.content.lineage.history import recalled
+from protocol.content.lineage.history import recalled_if_whole
 from protocol.content.link import LineageLink, ModLink
-from protocol.errors import BadInput, Malformed, NotFound
+from protocol.errors import BadInput, NotFound
 from protocol.records import Record
 
 
@@ -80,7 +80,7 @@ class Following:
         for follow in follows:
             key = follow.lineage_key
             raw = await self._vault.recall(lambda tables: tables.follows.record(key))  # noqa: B023 - awaited here
-            self._begin(follow, _recalled(raw), spread_s * self._random())
+            self._begin(follow, recalled_if_whole(raw), spread_s * self._random())
 
     async def close(self) -> None:
         """End all; what is being written is finished or taken back."""
@@ -255,7 +255,6 @@ class Following:
         found = await self.chain.every(link, limits.VERSIONS_SHOWN)
         here = {mod.mod_id for mod in await self._sharing.mods() if mod.complete}
         heard = self._lineages.heard
-        newest, seen = heard.newest(link.lineage_key), heard.seen(link.lineage_key)
         versions, failure = found.versions, found.failure
         return VersionList(
             link,
@@ -265,8 +264,8 @@ class Following:
             ),
             unknown_before=0 if failure is None else versions[-1].number,
             message="" if failure is None else str(failure),
-            expired=newest is not None and newest.expires <= self._wall(),
-            forked=seen is not None and bool(seen.told),
+            expired=heard.is_expired(link.lineage_key, self._wall()),
+            forked=heard.is_forked(link.lineage_key),
         )
 
     async def resolve(self, link: LineageLink) -> ModLink:
@@ -291,13 +290,6 @@ def _checked_place(target: Path) -> Path:
     place = real_place(target)
     check_text(place, "cannot be kept current", "Name another folder.")
     return place
-
-
-def _recalled(raw: bytes | None) -> Record | None:
-    if raw is not None:
-        with contextlib.suppress(Malformed):  # the disk has damaged it
-            return recalled(raw)
-    return None
 
 
 def _path_of(view: FollowView) -> str:

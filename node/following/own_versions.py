@@ -16,7 +16,7 @@ from node.tasks import TaskOwner
 from protocol.content.file_paths import quoted
 from protocol.content.lineage.body import wrapped_content_key
 from protocol.content.lineage.export import LineageExport, parse_export
-from protocol.content.lineage.history import body_of, recalled
+from protocol.content.lineage.history import body_of, recalled_if_whole
 from protocol.content.lineage.keys import LineageKeys
 from protocol.content.link import LineageLink
 from protocol.content.manifests.contents import VersionKeys
@@ -24,7 +24,6 @@ from protocol.content.origins.urls import recorded_origins
 from protocol.errors import (
     BadContent,
     BadInput,
-    Malformed,
     ModswarmError,
     NameTaken,
     NetworkError,
@@ -84,7 +83,7 @@ class OwnVersions:
 
     async def _keep(self, number: int, keys: LineageKeys) -> None:
         kept = await self._vault.recall(lambda tables: tables.lineages.records(number))
-        newest, vouched = (_recalled(raw) for raw in kept)
+        newest, vouched = (recalled_if_whole(raw) for raw in kept)
 
         async def save(newest: Record, vouched: Record) -> None:
             raw = newest.raw, vouched.raw
@@ -171,7 +170,7 @@ class OwnVersions:
 
     def _view(self, lineage: Lineage) -> LineageView:
         keys, heard = lineage.keys, self._lineages.heard
-        newest, seen = heard.newest(keys.public_key), heard.seen(keys.public_key)
+        newest = heard.newest(keys.public_key)
         origins = () if newest is None else recorded_origins(body_of(newest).origins)
         return LineageView(
             name=lineage.name,
@@ -181,7 +180,7 @@ class OwnVersions:
             version=lineage.version,
             kept=lineage.kept,
             expires=None if newest is None else newest.expires,
-            forked=seen is not None and bool(seen.told),
+            forked=heard.is_forked(keys.public_key),
         )
 
     async def _named(self, name: str) -> Lineage:
@@ -262,10 +261,3 @@ class OwnVersions:
         lineage = await self._vault.record(add)
         await self._keep(lineage.number, lineage.keys)
         return self._view(lineage)
-
-
-def _recalled(raw: bytes | None) -> Record | None:
-    if raw is not None:
-        with contextlib.suppress(Malformed):  # the disk has damaged it
-            return recalled(raw)
-    return None

@@ -1,8 +1,12 @@
 """When a version that could not be had is tried again: never at once, whatever is told of it."""
 
 from math import inf
+from typing import Final
 
 from protocol import limits
+
+_DOUBLINGS: Final = 16
+"""The longest pause is reached before, and 2.0**1024 is no float."""
 
 
 class Retrying:
@@ -33,5 +37,9 @@ class Retrying:
         if not self._failures:
             return 0.0
         first_s = limits.FOLLOW_AGAIN_S if mod_id == self._failed else limits.FOLLOW_OTHER_S
-        doubled_s = first_s * 2.0 ** min(self._failures - 1, 16)
-        return max(0.0, self._at + min(doubled_s, self._most_s) - now)
+        return max(0.0, self._at + grown_s(first_s, self._failures, self._most_s) - now)
+
+
+def grown_s(first_s: float, failures: int, most_s: float) -> float:
+    """The pause after so many failures in a row, at least one: twice as long after each."""
+    return min(first_s * 2.0 ** min(failures - 1, _DOUBLINGS), most_s)

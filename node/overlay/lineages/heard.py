@@ -96,6 +96,16 @@ class HeardLineages:
         """What was seen of a lineage, in this run or before."""
         return self._seen.get(lineage)
 
+    def is_expired(self, lineage: bytes, now: float) -> bool:
+        """Whether the record that is followed was not renewed in time; `now` in wall seconds."""
+        newest = self._newest.get(lineage)
+        return newest is not None and newest.expires <= now
+
+    def is_forked(self, lineage: bytes) -> bool:
+        """Whether a fork of a lineage was seen, in this run or before."""
+        seen = self._seen.get(lineage)
+        return seen is not None and bool(seen.told)
+
     # What comes ---------------------------------------------------------------------------
 
     def hear(self, record: Record) -> LineageNews:

@@ -8,6 +8,7 @@ and a lookup is made where half of them are gone.
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass, replace
 
 from node.environment import Environment
@@ -15,10 +16,12 @@ from node.overlay.lineages.heard import HeardLineages
 from node.overlay.records.reading import Reading
 from node.overlay.server import OverlayServer
 from protocol import limits
-from protocol.content.lineage.history import Age, Fork
+from protocol.content.lineage.history import Age
 from protocol.overlay.contacts import Contact
 from protocol.randomness import sample
 from protocol.records import LINEAGE, Record, lineage_key
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +30,15 @@ class LineageReading:
 
     `newest` is the record that is followed, from this read or before it; `is_expired`: its
     publisher has not renewed it in time. `is_new`: this node has not seen it before. `is_replayed`:
-    all that was found is older than what this node has seen. `forks` are those not told before.
-    `answered`: contacts that did. `nearest` are the nearest contacts of a lookup, and `missing`
-    those of them that lack `newest`; after a poll both are empty.
+    all that was found is older than what this node has seen. `answered`: contacts that did.
+    `nearest` are the nearest contacts of a lookup, and `missing` those of them that lack `newest`;
+    after a poll both are empty.
     """
 
     newest: Record | None
     is_expired: bool = False
     is_new: bool = False
     is_replayed: bool = False
-    forks: tuple[Fork, ...] = ()
     answered: int = 0
     missing: tuple[Contact, ...] = ()
     nearest: tuple[Contact, ...] = ()
@@ -121,13 +123,14 @@ class LineageReader:
         """Hear what was found, the lowest sequence first, so that each fork shows."""
         found = sorted((one.record for one in reading.found.values()), key=lambda one: one.sequence)
         news = [self._heard.hear(one) for one in found if one.public_key == lineage]
-        newest = self._heard.newest(lineage)
+        is_replayed = bool(news) and all(one.age is Age.OLDER for one in news)
+        if is_replayed:
+            _log.info("the only records of a lineage that contacts tell are older than one seen")
         return LineageReading(
-            newest,
-            is_expired=newest is not None and newest.expires <= self._wall(),
+            self._heard.newest(lineage),
+            is_expired=self._heard.is_expired(lineage, self._wall()),
             is_new=any(one.age is Age.NEWER for one in news),
-            is_replayed=bool(news) and all(one.age is Age.OLDER for one in news),
-            forks=tuple(one.fork for one in news if one.fork is not None),
+            is_replayed=is_replayed,
             answered=len(reading.answered),
         )
 

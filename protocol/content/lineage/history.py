@@ -17,6 +17,7 @@ further ahead newer, whatever they follow. A machine that has the key finds out 
 themselves whether one further ahead goes on from its own, and if not signs what is newest after it.
 """
 
+import contextlib
 import hashlib
 import math
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,7 @@ from typing import Final
 from protocol import limits
 from protocol.codec import sized
 from protocol.content.lineage.body import LineageBody
-from protocol.errors import WrongKey
+from protocol.errors import Malformed, WrongKey
 from protocol.identity import Identity
 from protocol.records import LINEAGE, Record, claim_of, lineage_key, make, read
 
@@ -94,6 +95,14 @@ def recalled(raw: bytes) -> Record:
     _, public_key, _ = claim_of(raw)
     key = lineage_key(public_key)
     return read(raw, key=key, now=math.inf, puzzle_bits=0, may_be_expired=True)
+
+
+def recalled_if_whole(raw: bytes | None) -> Record | None:
+    """`recalled`, or None for what the disk has damaged or never had."""
+    if raw is not None:
+        with contextlib.suppress(Malformed):
+            return recalled(raw)
+    return None
 
 
 def body_of(record: Record) -> LineageBody:
