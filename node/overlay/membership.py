@@ -265,20 +265,24 @@ class Membership:
 
     async def _follow_clock(self) -> None:
         """Date records and registrations anew where the clock was corrected, or set."""
-        dated_by_s, changes = self.own_clock.correction_s, self.own_clock.changes
+        loop, clock = asyncio.get_running_loop(), self.own_clock
+        dated_by_s, changes = clock.now() - loop.time(), clock.changes
         while True:
             try:
                 async with asyncio.timeout(limits.CLOCK_LOOK_S):
-                    await self.own_clock.until_changes(changes)
+                    await clock.until_changes(changes)
             except TimeoutError:
-                self.own_clock.view()
+                clock.view()
                 continue
-            changes = self.own_clock.changes
+            changes = clock.changes
             self.server.clock_upkeep.renew()
-            if abs(self.own_clock.correction_s - dated_by_s) > limits.CLOCK_AGREE_S:
-                dated_by_s = self.own_clock.correction_s
+            # What dates them: a person may set a clock that was not known to be off.
+            dates_by_s = clock.now() - loop.time()
+            if abs(dates_by_s - dated_by_s) > limits.CLOCK_AGREE_S:
+                dated_by_s = dates_by_s
                 self.republisher.renew()
                 self.registrations.renew()
+                self.lineages.publisher.renew()
 
     async def _tell_addresses(self) -> None:
         """Publish the peer record when what it says about reachability changes."""

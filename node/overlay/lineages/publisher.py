@@ -215,6 +215,10 @@ class LineagePublisher:
 
     # Its own work -------------------------------------------------------------------------
 
+    def renew(self) -> None:
+        """Sign anew soon what is due by now: the clock was corrected, or set."""
+        self._has_news.set()
+
     async def run(self) -> None:
         """Write down what is heard, renew what is due, and tell of forks, until cancelled."""
         lost = (lineage for lineage, own in self._own.items() if self._is_lost(own))
@@ -275,7 +279,8 @@ class LineagePublisher:
         if own is None or newest is None:
             return False
         age_s = self._environment.wall() - newest.issued
-        return age_s >= (1 - own.early) * limits.LINEAGE_RENEWED_S
+        is_old = age_s >= (1 - own.early) * limits.LINEAGE_RENEWED_S
+        return is_old or age_s < -limits.CLOCK_SKEW_S  # by a clock that was ahead: none takes it
 
     async def _change(self, lineage: bytes, make: Callable[[_Own, Record], Record | None]) -> None:
         """Sign, write down and store what `make` makes of the newest record, if anything."""

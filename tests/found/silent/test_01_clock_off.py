@@ -1,6 +1,7 @@
 """1: a node whose clock is off goes by the time of its contacts, and says by how much it is off."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,12 @@ from node.overlay.records.publishing import Published
 from protocol import limits, records
 from protocol.causes.cause import Cause
 from protocol.causes.clock import clock_sentence
-from protocol.errors import Unreachable
-from protocol.identity import peer_id_text
+from protocol.content.lineage import history
+from protocol.errors import ClocksDiffer, Unreachable
+from protocol.identity import Identity, peer_id_text
 from protocol.overlay.messages import Method, decode_pong
 from protocol.reachability.clock_signs import ClockVerdict, ClockView
-from protocol.records import ProviderBody
+from protocol.records import ProviderBody, Record
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import Resident, World
@@ -29,6 +31,7 @@ from tests.simulations.mods_shared import get, share
 
 HOUR_S, DAY_S = 3600.0, 86400.0
 SEED = 1
+LINEAGE_KEYS = Identity(bytes(range(32)))
 
 REFUSED_FOR_S = 3000.0
 """So long refused, a record is tried again by itself after 40 min."""
@@ -54,6 +57,27 @@ async def finds(resident: Resident, mod_id: bytes) -> bool:
     key = records.provider_key(mod_id)
     reading = await resident.host.create_task(resident.running.server.read(key, records.PROVIDER))
     return bool(reading.records)
+
+
+async def share_version(resident: Resident, mod_id: bytes) -> None:
+    """Sign and store the record of a first version."""
+
+    async def save(_newest: Record, _vouched: Record) -> None:
+        return
+
+    publisher = resident.running.lineages.publisher
+    publisher.keep(LINEAGE_KEYS, None, save)
+    with resident.host.running():
+        await publisher.publish(
+            LINEAGE_KEYS.public_key, mod_id=mod_id, version=1, wrapped_key=bytes(48)
+        )
+
+
+async def newest(resident: Resident) -> Record | None:
+    reader = resident.running.lineages.reader
+    with resident.host.running():
+        reading = await reader.read(LINEAGE_KEYS.public_key)
+    return reading.newest
 
 
 # The response to PING, and what follows from it ------------------------------------------------
@@ -149,22 +173,39 @@ async def test_a_clock_that_is_set_while_it_runs_is_believed_at_once_and_asked_f
     await world.close()
 
 
-async def test_what_was_dated_by_a_wrong_clock_is_dated_anew_once_it_is_corrected() -> None:
+async def join_others(world: World, _off: WrongClock) -> None:
+    await world.populate(4)
+
+
+async def set_right(_world: World, off: WrongClock) -> None:
+    off.ahead_s = 0.0
+
+
+@pytest.mark.parametrize("until_known", [join_others, set_right])
+async def test_what_was_dated_by_a_wrong_clock_is_dated_anew_once_it_is_known_or_set(
+    until_known: Callable[[World, WrongClock], Awaitable[None]],
+) -> None:
     """A node alone with three others cannot know; as more join, what it shares is found.
 
     By then it has been refused for so long that it would not be tried again by itself for 40 min.
     """
     world = World(SEED)
     await world.populate(3)
-    off = await add(world, HOUR_S)
+    off = await add(world, 2 * DAY_S)
     mod_id = bytes(32)
     off.running.republisher.keep("mod", records.PROVIDER, lambda: ProviderBody(mod_id, True))
+    await share_version(off, mod_id)
     await asyncio.sleep(REFUSED_FOR_S)
     assert not await finds(world.residents[0], mod_id)
-    await world.populate(4)
+    with pytest.raises(ClocksDiffer):
+        await newest(world.residents[0])
+    await until_known(world, off)
     await asyncio.sleep(limits.CLOCK_LOOK_S + 5.0)
-    assert off.running.own_clock.view().corrected
+    assert off.running.own_clock.now() == pytest.approx(world.loop.wall_time(), abs=2.0)
     assert await finds(world.residents[0], mod_id)
+    found = await newest(world.residents[0])
+    assert found is not None
+    assert history.body_of(found).mod_id == mod_id
     await world.close()
 
 
