@@ -167,8 +167,8 @@ LINEAGE_RENEWED_S = 10 * 86400.0
 
 FOLLOWS_PER_FRAME = 64
 FOLLOWS_PER_LINK = 256
-"""Lineages that a peer names as followed in one frame, and on one link: 6 MB of 256 links. Who
-follows more hears of the others by polls."""
+"""Lineages that a peer names as followed in one frame, and on one link: 6 MB of 256 links. A node
+that follows more hears of the others by polls."""
 
 FOLLOW_FRAMES_PER_SECOND = 4.0
 FOLLOW_FRAMES_BURST = 64.0
@@ -1258,7 +1258,8 @@ ORIGINS_CONFIGURED = 8
 
 ORIGINS_REMEMBERED = 256
 ORIGIN_ANSWERS_REMEMBERED = 4096
-"""Origins whose failures are known, and mods for which a person said whether theirs are asked."""
+"""Origins, and mods at origins, whose failures are known; and mods and lineages for which a person
+said whether their origins are asked."""
 
 ORIGIN_FAILURES = 3
 ORIGIN_RETRY_S = 1.0

@@ -29,7 +29,7 @@ def sweep(folder: Path, busy: Collection[Path]) -> None:
 def _remove(left: Path, kind: str, lock: Path) -> None:
     """Remove one thing; raises OSError where another process needs it.
 
-    An update that has a plan may have begun: whose it is finishes it, or takes it back.
+    An update that has a plan may have begun: the node that began it finishes it, or takes it back.
     """
     if kind in {"lock", "part", "update"}:
         held = FolderLock.take_at_once(lock)  # many may be held, each by a `get` that goes on

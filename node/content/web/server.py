@@ -62,7 +62,7 @@ class WebServer:
         self._places = HttpPlaces()
         self._clients: dict[HttpPlace, WebClient] = {}
         self._had: OrderedDict[tuple[bytes, bytes], int] = OrderedDict()
-        """Bytes that went to a network of a mod: who has had all of it waits for others."""
+        """Bytes that went to a network of a mod: one that has had all of it waits for others."""
         self._tasks = TaskOwner("HTTP clients")
         self._listening: asyncio.Server | None = None
         self._now = asyncio.get_running_loop().time

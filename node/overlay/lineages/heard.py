@@ -59,7 +59,7 @@ class HeardLineages:
     # What is kept -------------------------------------------------------------------------
 
     def keep(self, lineage: bytes, newest: Record | None = None) -> None:
-        """This node follows, holds or publishes a lineage; `newest` is what it knew before.
+        """This node follows or publishes a lineage; `newest` is what it knew before.
 
         That is no news, and may have expired.
         """

@@ -263,7 +263,7 @@ async def test_a_secret_of_this_node_is_known_in_other_forms(tmp_path: Path, dis
 
 
 def test_the_exported_keys_of_a_mod_are_not_shared(tmp_path: Path) -> None:
-    """Whose node they are of cannot be told: with them anybody publishes the next version."""
+    """They do not tell of which node they are, and all who have them publish the next version."""
     text = str(LineageExport("hats", bytes(32), bytes(range(32)), None))
     lines = "\n".join(text[at : at + 72] for at in range(0, len(text), 72))
     for written in (text, f"Keep this!\n{lines}\n", text.upper()):
