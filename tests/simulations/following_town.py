@@ -7,16 +7,14 @@ from pathlib import Path
 
 from node.answers.follows import FollowView
 from node.answers.mods import ShareResult
-from node.content.download.bounds import SizeBound
 from protocol import limits
 from simulations.internet.latency import UniformLatency
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World, simulated_settings
-from tests.node.content.content_nodes import read_files, write_files
+from tests.node.content.content_nodes import AGREED, read_files, write_files
 
 LINKED_S, UNLINKED_S = 5.0, 300.0
-BOUND = SizeBound(10**12, agreed=True)
 
 
 ONE, TWO, THREE = ({"a": b"a", "b": bytes([number]) * 5000} for number in (1, 2, 3))
@@ -44,7 +42,7 @@ class Town:
             return await self.follower.running_node.following.follow(
                 shared.lineage,
                 self.target,
-                bound=BOUND,
+                bound=AGREED,
                 **settings,  # type: ignore[arg-type]
             )
 

@@ -22,9 +22,8 @@ from protocol.errors import (
     NotFound,
     TargetChanged,
 )
-from tests.node.content.content_nodes import read_files, write_files
+from tests.node.content.content_nodes import AGREED, read_files, write_files
 from tests.simulations.following_town import (
-    BOUND,
     LINKED_S,
     ONE,
     THREE,
@@ -323,7 +322,7 @@ async def test_a_publisher_that_follows_itself_goes_on_to_tell_others(tmp_path: 
         first = await there.share(ONE)
         following = there.publisher.running_node.following
         with there.publisher.host.running():
-            await following.follow(first.lineage, tmp_path / "copy", bound=BOUND)
+            await following.follow(first.lineage, tmp_path / "copy", bound=AGREED)
             await there.share(TWO)
             await asyncio.sleep(LINKED_S)
             assert read_files(tmp_path / "copy") == TWO

@@ -7,21 +7,19 @@ from pathlib import Path
 import pytest
 
 from node.answers.mods import ShareResult
-from node.content.download.bounds import SizeBound
 from node.overlay.lineages.reader import LineageReader
 from node.sharing import Sharing
 from protocol import limits
 from simulations.residents.whole import WholeResident
-from tests.node.content.content_nodes import read_files, write_files
+from tests.node.content.content_nodes import AGREED, read_files, write_files
 from tests.simulations.following_town import LINKED_S, ONE, TWO, UNLINKED_S, Town, town
 
-BOUND = SizeBound(10**12, agreed=True)
 FOLLOWERS = 10
 
 
 async def follow(one: WholeResident, shared: ShareResult, target: Path) -> None:
     with one.host.running():
-        await one.running_node.following.follow(shared.lineage, target, bound=BOUND)
+        await one.running_node.following.follow(shared.lineage, target, bound=AGREED)
 
 
 async def link_alone(ends: Sequence[tuple[WholeResident, WholeResident]], there: Town) -> None:

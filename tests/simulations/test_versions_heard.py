@@ -5,14 +5,11 @@ from pathlib import Path
 
 from protocol.content.lineage import history
 from protocol.content.lineage.history import Age
-from protocol.identity import Identity
-from protocol.records import Record
 from simulations.internet.latency import UniformLatency
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World
+from tests.protocol.content.lineage.signed import LINEAGE_KEY, signed
 
-KEYS = Identity(bytes(range(32)))
-LINEAGE = KEYS.public_key
 NOTICED_S = 5.0
 
 
@@ -21,31 +18,25 @@ async def _link(left: WholeResident, right: WholeResident) -> None:
         await left.running_node.pool.connect(right.identity.peer_id)
 
 
-def _after(newest: Record | None, now: float) -> Record:
-    return history.next_record(
-        KEYS, newest, mod_id=bytes(32), version=1, wrapped_key=bytes(48), now=now
-    )
-
-
 async def test_a_version_goes_along_a_chain_of_nodes_and_is_remembered(tmp_path: Path) -> None:
     world = World(1, latency=UniformLatency(0.05), folder=tmp_path)
     await world.populate(3, kind=WholeResident)
     chain = [one for one in world.residents if isinstance(one, WholeResident)]
     publisher, middle, end = chain
-    first = _after(None, world.loop.wall_time())
-    second = _after(first, world.loop.wall_time())
+    first = signed(None, world.loop.wall_time())
+    second = signed(first, world.loop.wall_time())
     for node in chain:
-        node.running.lineages.heard.keep(LINEAGE, first)
+        node.running.lineages.heard.keep(LINEAGE_KEY, first)
     for node in (middle, end):
         with node.host.running():
-            node.running_node.hearing.news.follow(LINEAGE)
+            node.running_node.hearing.news.follow(LINEAGE_KEY)
     await _link(publisher, middle)
     await _link(middle, end)
     await asyncio.sleep(NOTICED_S)
     with publisher.host.running():
         publisher.running.lineages.heard.hear(second)
     await asyncio.sleep(NOTICED_S)
-    assert [one.running.lineages.heard.newest(LINEAGE) for one in chain] == [second] * 3
+    assert [one.running.lineages.heard.newest(LINEAGE_KEY) for one in chain] == [second] * 3
     assert all(
         len(one.running_node.pool.links()) == len(links)
         for one, links in zip(chain, ((1,), (1, 2), (2,)), strict=True)
@@ -53,7 +44,7 @@ async def test_a_version_goes_along_a_chain_of_nodes_and_is_remembered(tmp_path:
     await end.stop()
     await end.start()
     heard = end.running.lineages.heard
-    seen = heard.seen(LINEAGE)
+    seen = heard.seen(LINEAGE_KEY)
     assert seen is not None
     assert (seen.sequence, seen.digest) == (2, history.hash_of(second))
     assert heard.hear(first).age is Age.OLDER

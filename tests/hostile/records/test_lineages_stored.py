@@ -1,11 +1,10 @@
 """Records of lineages at the nodes that store them: floods of self-made ones, and replayed ones.
 
-An attacker pays 2 s of CPU a lineage, once, and may store any lineage's record. Nobody's record may
-be lost for that, or replaced by an older one.
+An attacker pays 2 s of CPU a lineage, once, and may store any lineage's record. No record may be
+lost for that, or replaced by an older one.
 """
 
 from protocol import limits, records
-from protocol.content.lineage import history
 from protocol.identity import Identity
 from protocol.overlay.messages import Code, Method
 from protocol.records import Record
@@ -14,29 +13,24 @@ from simulations.internet.latency import UniformLatency
 from simulations.residents.world import Resident, World
 from simulations.seeds import derive_rng
 from tests.node.overlay.village import Village, village
+from tests.protocol.content.lineage.signed import signed
 
 RTT_S = 0.05
 IDENTITIES = 8
 LINEAGES_EACH = 64
 SMALL_STORE = limits.STORE_BYTES // 256
-VICTIM = Identity(bytes(range(32)))
-
-
-def _version(newest: Record | None, now: float, lineage: Identity = VICTIM) -> Record:
-    return history.next_record(
-        lineage, newest, mod_id=bytes(32), version=1, wrapped_key=bytes(48), now=now
-    )
 
 
 def _self_made(flooder: RecordFlooder) -> list[list[Record]]:
     """For each of the attacker's identities records of lineages of its own."""
     now = flooder.wall() + AHEAD_S
+
+    def self_made(place: int, number: int) -> Record:
+        seed = derive_rng(1, "lineage", place, number).randbytes(32)
+        return signed(None, now, lineage=Identity(seed))
+
     return [
-        [
-            _version(None, now, Identity(derive_rng(1, "lineage", place, number).randbytes(32)))
-            for number in range(LINEAGES_EACH)
-        ]
-        for place in range(IDENTITIES)
+        [self_made(place, number) for number in range(LINEAGES_EACH)] for place in range(IDENTITIES)
     ]
 
 
@@ -53,7 +47,7 @@ async def test_lineages_that_an_attacker_makes_push_out_nobody_elses() -> None:
     for person in people:
         await person.start()
         await person.running.joined.wait()
-    first = _version(None, world.loop.wall_time())
+    first = signed(None, world.loop.wall_time())
     flooder = await RecordFlooder.at(world.internet.add_host(), world.loop.wall_time, IDENTITIES)
     stolen = [[first, *made] for made in _self_made(flooder)]
     await flooder.store_each(stolen, [victim.contact])
@@ -62,7 +56,7 @@ async def test_lineages_that_an_attacker_makes_push_out_nobody_elses() -> None:
     for person in people[:2]:
         with person.host.running():
             await person.running.server.publish(first)
-    second = _version(first, world.loop.wall_time())
+    second = signed(first, world.loop.wall_time())
     with people[2].host.running():
         published = await people[2].running.server.publish(second)
     assert published.confirmed
@@ -88,14 +82,14 @@ async def _store(town: Village, key: bytes, raw: bytes, host: str) -> int:
 async def test_a_lineages_key_takes_its_own_records_alone_and_no_older_one() -> None:
     async with village() as town:
         now = town.world.loop.wall_time()
-        older = _version(None, now)
-        newest = _version(older, now)
+        older = signed(None, now)
+        newest = signed(older, now)
         assert await _store(town, newest.key, newest.raw, "1.1.1.1") == Code.OK
         assert await _store(town, newest.key, newest.raw, "8.8.8.8") == Code.OK
         for host in ("1.1.1.2", "9.9.9.9"):
             code = await _store(town, older.key, older.raw, host)
             assert code == Code.SEQUENCE_TOO_LOW
-        other = _version(None, now, Identity(bytes(32)))
+        other = signed(None, now, lineage=Identity(bytes(32)))
         assert await _store(town, newest.key, other.raw, "1.1.1.3") == Code.WRONG_KEY
         forged = newest.raw[:-1] + bytes((newest.raw[-1] ^ 1,))
         assert await _store(town, newest.key, forged, "1.1.1.4") == Code.NOT_AUTHENTIC

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from node.content.assemble.assembler import Assembler
 from node.content.assemble.claims import TargetClaims
+from node.content.download.bounds import SizeBound
 from node.content.download.downloader import Downloader, DownloadResult
 from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMods
@@ -26,6 +27,9 @@ from tests.node.content.memory_links import MemoryLink, memory_link
 
 FindLinks = Callable[[bytes], AsyncIterator[LinkPort]]
 """Yields links to holders of a mod, by its id, as they are found."""
+
+AGREED = SizeBound(10**12, agreed=True)
+"""A person agrees to what tests share, of any size."""
 
 
 class Unwatched:

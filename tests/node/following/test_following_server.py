@@ -8,18 +8,16 @@ import pytest
 
 from node.answers.mods import ShareResult
 from node.config import Config
-from node.content.download.bounds import SizeBound
 from node.environment import Environment
 from node.runtime import Node
 from tests.identities import give_identities
-from tests.node.content.content_nodes import read_files, some_files, until, write_files
+from tests.node.content.content_nodes import AGREED, read_files, some_files, until, write_files
 from tests.node.content.origins.web_server import WebServer, exported, web_server
 
 pytestmark = pytest.mark.real_loop
 
 ONE = some_files(sizes=(100, 3_000_000, 70_000))
 TWO = ONE | {"new": b"new" * 5000}
-BOUND = SizeBound(10**12, agreed=True)
 
 
 @contextlib.asynccontextmanager
@@ -60,7 +58,7 @@ async def test_versions_come_from_a_server_while_their_publisher_is_away(
         async with running(homes[2], known) as follower:
             consent = follower.sharing.origins.consent
             consent.remember(shared.lineage.lineage_key, (server.url,), agreed=True)
-            view = await follower.following.follow(shared.lineage, target, bound=BOUND)
+            view = await follower.following.follow(shared.lineage, target, bound=AGREED)
             assert (view.version, read_files(target)) == (1, ONE)
         before = len(server.requests)
         async with running(homes[1], known) as publisher:

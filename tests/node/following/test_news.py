@@ -8,7 +8,6 @@ import pytest
 from node.following.news import News
 from node.overlay.lineages.heard import HeardLineages, LineageNews
 from protocol import limits, records
-from protocol.content.lineage import history
 from protocol.content.lineage.frames import (
     FollowFrame,
     NewsFrame,
@@ -19,11 +18,9 @@ from protocol.errors import RemoteError
 from protocol.identity import Identity
 from protocol.records import PROVIDER, ProviderBody, Record, lineage_key, make
 from tests.node.content.memory_links import MemoryLink
+from tests.protocol.content.lineage.signed import LINEAGE_KEY, NOW_S, PUBLISHER, signed
 
-KEYS = Identity(bytes(range(32)))
-LINEAGE = KEYS.public_key
-KEY = lineage_key(LINEAGE)
-NOW = 1_700_000_000.0
+KEY = lineage_key(LINEAGE_KEY)
 NOTICED_S = 5.0
 
 
@@ -43,11 +40,11 @@ class Peer:
     def __init__(self, number: int) -> None:
         self.peer_id = bytes((number,)) * 20
         self.heard = HeardLineages()
-        self.news = News(self.heard, lambda: NOW, puzzle_bits=0)
+        self.news = News(self.heard, lambda: NOW_S, puzzle_bits=0)
         self.told: list[LineageNews] = []
         self.heard.watch(self.told.append)
 
-    def follow(self, newest: Record | None = None, lineage: bytes = LINEAGE) -> None:
+    def follow(self, newest: Record | None = None, lineage: bytes = LINEAGE_KEY) -> None:
         self.heard.keep(lineage, newest)
         self.news.follow(lineage)
 
@@ -73,19 +70,13 @@ def hostile(peer: Peer) -> tuple[NewsEnd, list[bytes]]:
     return ends[0], heard
 
 
-def after(newest: Record | None, now: float = NOW, keys: Identity = KEYS) -> Record:
-    return history.next_record(
-        keys, newest, mod_id=bytes(32), version=1, wrapped_key=bytes(48), now=now
-    )
-
-
-FIRST = after(None)
-SECOND = after(FIRST)
+FIRST = signed()
+SECOND = signed(FIRST)
 
 
 async def test_a_follower_hears_at_once_of_what_a_linked_node_knows_or_learns() -> None:
     holder, follower = Peer(1), Peer(2)
-    holder.heard.keep(LINEAGE, FIRST)
+    holder.heard.keep(LINEAGE_KEY, FIRST)
     linked(holder, follower)
     follower.follow()
     await asyncio.sleep(NOTICED_S)
@@ -98,7 +89,7 @@ async def test_a_follower_hears_at_once_of_what_a_linked_node_knows_or_learns() 
 
 async def test_news_goes_along_a_chain_of_followers() -> None:
     publisher, middle, end = Peer(1), Peer(2), Peer(3)
-    publisher.heard.keep(LINEAGE)
+    publisher.heard.keep(LINEAGE_KEY)
     links = linked(publisher, middle), linked(middle, end)
     middle.follow()
     end.follow()
@@ -111,38 +102,38 @@ async def test_news_goes_along_a_chain_of_followers() -> None:
 
 
 async def test_a_link_that_opens_later_brings_what_was_missed_even_if_it_has_expired() -> None:
-    old = after(None, NOW - 60 * 86400)
+    old = signed(None, NOW_S - 60 * 86400)
     holder, follower = Peer(1), Peer(2)
-    holder.heard.keep(LINEAGE, old)
+    holder.heard.keep(LINEAGE_KEY, old)
     follower.follow()
     linked(follower, holder)
     await asyncio.sleep(NOTICED_S)
     assert follower.records() == [old]
-    assert old.expires < NOW
+    assert old.expires < NOW_S
 
 
 async def test_it_is_known_whether_a_linked_peer_follows_as_well() -> None:
     """One that holds a mod of the lineage and does not follow is none that will have the next."""
     follower, holder, fellow = Peer(1), Peer(2), Peer(3)
-    holder.heard.keep(LINEAGE, FIRST)
+    holder.heard.keep(LINEAGE_KEY, FIRST)
     follower.follow()
     linked(follower, holder)
     await asyncio.sleep(NOTICED_S)
-    assert not follower.news.has_fellows(LINEAGE)
-    assert holder.news.has_fellows(LINEAGE)
+    assert not follower.news.has_fellows(LINEAGE_KEY)
+    assert holder.news.has_fellows(LINEAGE_KEY)
     fellow.follow()
     ends = linked(fellow, follower)
     await asyncio.sleep(NOTICED_S)
-    assert follower.news.has_fellows(LINEAGE)
+    assert follower.news.has_fellows(LINEAGE_KEY)
     assert not follower.news.has_fellows(bytes(32))
     ends[0].cut("gone")
     await asyncio.sleep(NOTICED_S)
-    assert not follower.news.has_fellows(LINEAGE)
+    assert not follower.news.has_fellows(LINEAGE_KEY)
 
 
 async def test_what_is_not_followed_is_neither_told_nor_asked_for() -> None:
     holder, other = Peer(1), Peer(2)
-    holder.heard.keep(LINEAGE, FIRST)
+    holder.heard.keep(LINEAGE_KEY, FIRST)
     ends = linked(holder, other)
     other.follow(lineage=bytes(32))
     holder.heard.hear(SECOND)
@@ -150,7 +141,7 @@ async def test_what_is_not_followed_is_neither_told_nor_asked_for() -> None:
     assert [end.frames_sent for end in ends] == [0, 1]
     assert other.told == []
     other.follow()
-    other.news.unfollow(LINEAGE)
+    other.news.unfollow(LINEAGE_KEY)
     await asyncio.sleep(NOTICED_S)
     assert other.told == []
     assert not ends[0].closed.done()
@@ -164,7 +155,7 @@ async def test_a_peer_behind_is_told_what_is_newer_and_an_older_record_changes_n
     await asyncio.sleep(NOTICED_S)
     assert behind.records() == [SECOND]
     assert ahead.told == []
-    assert ahead.heard.newest(LINEAGE) == SECOND
+    assert ahead.heard.newest(LINEAGE_KEY) == SECOND
     assert not ends[0].closed.done()
 
 
@@ -172,13 +163,13 @@ def forged(record: Record) -> bytes:
     return record.raw[:-1] + bytes((record.raw[-1] ^ 1,))
 
 
-PROVIDED = make(KEYS, PROVIDER, ProviderBody(bytes(32), complete=True), now=NOW, sequence=9)
+PROVIDED = make(PUBLISHER, PROVIDER, ProviderBody(bytes(32), complete=True), now=NOW_S, sequence=9)
 BAD_NEWS = {
     "a wrong signature": encode_lineage_frame(NewsFrame(forged(SECOND))),
     "no record": encode_lineage_frame(NewsFrame(b"\0" * 100)),
     "a record of another kind": encode_lineage_frame(NewsFrame(PROVIDED.raw)),
     "a lineage that was not asked for": encode_lineage_frame(
-        NewsFrame(after(None, keys=Identity(bytes(32))).raw)
+        NewsFrame(signed(lineage=Identity(bytes(32))).raw)
     ),
     "another type": b"\x92\x21\xc0",
     "a part of a key": b"\x92\x20\xc4\x15" + bytes(21),
@@ -195,7 +186,7 @@ async def test_who_tells_what_no_honest_peer_tells_loses_the_link(data: bytes) -
     await asyncio.sleep(NOTICED_S)
     assert end.closed.done()
     assert peer.told == []
-    assert peer.heard.newest(LINEAGE) == FIRST
+    assert peer.heard.newest(LINEAGE_KEY) == FIRST
     assert not peer.news._links
 
 
@@ -203,7 +194,7 @@ async def test_a_record_of_the_future_is_passed_over_as_clocks_may_be_wrong() ->
     peer = Peer(1)
     peer.follow(FIRST)
     end, _ = hostile(peer)
-    end.send(encode_lineage_frame(NewsFrame(after(FIRST, NOW + 3600).raw)))
+    end.send(encode_lineage_frame(NewsFrame(signed(FIRST, NOW_S + 3600).raw)))
     await asyncio.sleep(NOTICED_S)
     assert not end.closed.done()
     assert peer.told == []
@@ -262,15 +253,15 @@ async def test_a_node_that_follows_more_tells_of_the_last_and_keeps_to_the_bound
 
 async def test_a_publisher_in_a_hurry_costs_its_followers_no_link_and_they_get_the_last() -> None:
     publisher, follower = Peer(1), Peer(2)
-    publisher.heard.keep(LINEAGE)
+    publisher.heard.keep(LINEAGE_KEY)
     follower.follow()
     ends = linked(publisher, follower)
     newest: Record | None = None
     for _ in range(2 * limits.FOLLOWS_PER_LINK):
-        newest = after(newest)
+        newest = signed(newest)
         publisher.heard.hear(newest)
         await asyncio.sleep(0.001)
     await asyncio.sleep(NOTICED_S)
-    assert follower.heard.newest(LINEAGE) == newest
+    assert follower.heard.newest(LINEAGE_KEY) == newest
     assert not ends[0].closed.done()
     assert limits.FOLLOWS_PER_LINK < ends[0].frames_sent < 1.2 * limits.FOLLOWS_PER_LINK

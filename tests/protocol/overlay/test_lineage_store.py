@@ -14,6 +14,7 @@ from protocol.overlay.store.record_store import RecordStore
 from protocol.overlay.store.storer import Storer
 from protocol.overlay.store.values import Value, value_of
 from protocol.records import LINEAGE, Record
+from tests.protocol.content.lineage.signed import signed
 
 SECRET = bytes(16)
 MUCH, LITTLE = Storer.at(bytes(20), "198.41.0.4"), Storer.at(b"\1" * 20, "192.33.4.12")
@@ -140,9 +141,7 @@ def test_who_makes_many_lineages_makes_a_store_forget_only_its_own() -> None:
 
 def test_a_lineages_key_is_closed_to_all_others() -> None:
     identity = Identity(bytes(32))
-    own = history.next_record(
-        identity, None, mod_id=bytes(32), version=1, wrapped_key=bytes(48), now=0
-    )
+    own = signed(lineage=identity)
     others = {record_of(number).key for number in range(100)}
     assert own.key not in others
     assert own.key != identity.peer_id

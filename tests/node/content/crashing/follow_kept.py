@@ -29,6 +29,7 @@ from protocol.content.link import LineageLink, ModLink
 from protocol.errors import DiskError
 from protocol.texts.links import any_link_in
 from tests.node.content.content_nodes import (
+    AGREED,
     ContentNode,
     Unwatched,
     content_node,
@@ -40,7 +41,6 @@ from tests.node.content.crashing.life import Steps, check_vault, told
 from tests.node.content.crashing.target_kept import MINE, VERSIONS, check_target
 
 _OTHER = {"one": b"1" * 70_000, "two/three": b"3", "two/empty": b""}
-_AGREED = SizeBound(10**12, agreed=True)
 _WALL = 1.7e9
 _LOOK_S = 0.05
 _NEWEST = (FollowStatus.CURRENT, 2)
@@ -208,7 +208,7 @@ class Follow:
         link = any_link_in((world / f"lineage{number}").read_text())
         assert isinstance(link, LineageLink)
         target = world / "disk" / ("out" if number < 3 else "other")
-        await following.follow(link, target, bound=_AGREED)
+        await following.follow(link, target, bound=AGREED)
 
     async def run(self, world: Path, steps: Steps) -> None:
         """The next version comes by itself, the person goes back and follows the other mod too."""

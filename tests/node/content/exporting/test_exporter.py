@@ -15,15 +15,12 @@ from protocol.content.origins.urls import file_names
 from protocol.errors import ModswarmError, NotFound, TargetExists, UnsafePath
 from protocol.identity import base32_text
 from tests.node.content.origins.origin_worlds import OriginWorld, origin_world
+from tests.node.content.origins.web_server import exported
 
 
 async def export(world: OriginWorld, folder: Path) -> Exported:
     guard = HomeGuard(world.holder.vault.folder)
     return await Exporter(world.holder.vault, guard).export(world.shared.mod_id, folder)
-
-
-def names(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 async def test_an_export_is_the_manifest_and_all_chunks_in_a_row(tmp_path: Path) -> None:
@@ -34,7 +31,7 @@ async def test_an_export_is_the_manifest_and_all_chunks_in_a_row(tmp_path: Path)
         done = await Exporter(world.holder.vault, guard).export(
             world.shared.mod_id, folder, told.append
         )
-        assert names(folder) == world.files
+        assert exported(folder) == world.files
         assert done.size == sum(map(len, world.files.values()))
         assert (done.manifest.name, done.chunks.name) == file_names(world.shared.mod_id)
         assert told[-1].bytes_done == told[-1].bytes_total == len(world.files[done.chunks.name])
@@ -50,7 +47,7 @@ async def test_files_of_others_stay_and_beside_them_it_is_written(tmp_path: Path
     (folder / "index.html").write_bytes(b"mine")
     async with origin_world(tmp_path) as world:
         await export(world, folder)
-        assert names(folder) == world.files | {"index.html": b"mine"}
+        assert exported(folder) == world.files | {"index.html": b"mine"}
 
 
 def other_bytes(path: Path, right: bytes) -> None:
@@ -106,7 +103,7 @@ async def test_what_a_killed_export_left_goes_with_the_next_one(tmp_path: Path) 
         (growing_of(target) / f"{target.name}.chunks").write_bytes(b"half")
         lock_of(target).touch()
         await export(world, folder)
-        assert names(folder) == world.files
+        assert exported(folder) == world.files
 
 
 async def test_what_is_here_in_part_is_not_exported(tmp_path: Path) -> None:

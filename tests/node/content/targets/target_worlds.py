@@ -40,6 +40,8 @@ TWO: Files = {
     "twist": b"a file",
     "zero": b"not zero",
 }
+MINE = b"my own words"
+"""What a person writes into a target."""
 
 
 def source_of(folder: Path, files: Files, number: int, *empty_folders: str) -> Path:

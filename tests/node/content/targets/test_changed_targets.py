@@ -13,6 +13,7 @@ from node.content.targets.outcome import ChangedFiles
 from node.content.targets.target_tree import TargetTree
 from protocol.errors import LocalError, TargetChanged
 from tests.node.content.targets.target_worlds import (
+    MINE,
     ONE,
     TWO,
     TargetWorld,
@@ -20,8 +21,6 @@ from tests.node.content.targets.target_worlds import (
     tree_of,
     tree_with,
 )
-
-MINE = b"my own words"
 
 needs_links = pytest.mark.skipif(os.name == "nt", reason="links need a right on Windows")
 

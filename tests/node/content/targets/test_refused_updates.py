@@ -26,6 +26,7 @@ from protocol.errors import (
     TargetGone,
 )
 from tests.node.content.targets.target_worlds import (
+    MINE,
     ONE,
     TWO,
     TargetWorld,
@@ -39,7 +40,6 @@ CALLS = {
     "node.content.targets.target_tree": ("move_new",),
 }
 CODES = (errno.EIO, errno.EACCES, errno.ENOSPC, errno.EBUSY, errno.EPERM)
-MINE = b"my own words"
 
 
 class Refusing:

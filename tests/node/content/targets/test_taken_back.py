@@ -11,6 +11,7 @@ from node.content.targets.swap import Swap
 from node.content.targets.target_tree import TargetTree
 from protocol.errors import DiskError, TargetGone
 from tests.node.content.targets.target_worlds import (
+    MINE,
     ONE,
     TWO,
     target_world,
@@ -18,7 +19,6 @@ from tests.node.content.targets.target_worlds import (
     tree_with,
 )
 
-MINE = b"my own words"
 Move = Callable[[TargetTree, str, TargetTree, str], None]
 
 

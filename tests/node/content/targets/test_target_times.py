@@ -10,14 +10,13 @@ from node.content.targets.outcome import ChangedFiles
 from node.content.targets.swap import Swap
 from node.content.targets.target_tree import TargetTree
 from tests.node.content.targets.target_worlds import (
+    MINE,
     ONE,
     TWO,
     target_world,
     tree_of,
     tree_with,
 )
-
-MINE = b"my own words"
 
 
 def times_of(folder: Path) -> dict[str, int]:

@@ -7,21 +7,9 @@ import pytest
 from node.content.vault.vault import Vault
 from node.following.remembering import Remembering
 from node.overlay.lineages.heard import HeardLineages
-from protocol.content.lineage import history
 from protocol.content.lineage.history import Seen
 from protocol.errors import DiskError
-from protocol.identity import Identity
-from protocol.records import Record
-
-
-def record_of(number: int) -> Record:
-    return history.next_record(
-        *(Identity(number.to_bytes(32)), None),
-        mod_id=bytes(32),
-        version=1,
-        wrapped_key=bytes(48),
-        now=1_700_000_000,
-    )
+from tests.protocol.content.lineage.signed import signed_for
 
 
 async def test_rows_are_replaced_forgotten_and_read_in_their_order(tmp_path: Path) -> None:
@@ -42,7 +30,7 @@ async def test_what_the_disk_does_not_take_is_no_defect_and_later_changes_are_wr
 ) -> None:
     vault, heard = await Vault.open(tmp_path), HeardLineages()
     remembering = Remembering(vault, heard, lambda: 5.0)
-    one, other = record_of(1), record_of(2)
+    one, other = signed_for(1), signed_for(2)
 
     async def full(_change: object) -> None:
         raise DiskError("the disk is full")

@@ -19,11 +19,10 @@ from simulations.internet.latency import UniformLatency
 from simulations.residents.world import Resident, World, cipher_named, simulated_settings
 from simulations.seeds import derive_rng
 from tests.node.overlay.village import Village, village
+from tests.protocol.content.lineage.signed import LINEAGE_KEY, PUBLISHER, signed
 
 RTT_S = 0.05
-KEYS = Identity(bytes(range(32)))
-LINEAGE_ID = KEYS.public_key
-KEY = lineage_key(LINEAGE_ID)
+KEY = lineage_key(LINEAGE_KEY)
 FASTER = 1200
 DAY_S = 86400.0 / FASTER
 """Each day of a lineage takes 72 s here: what nodes do otherwise is not what is tested."""
@@ -38,17 +37,6 @@ def short_days(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(limits, f"LINEAGE_{name}", getattr(limits, f"LINEAGE_{name}") / FASTER)
     monkeypatch.setitem(limits.RECORD_LIFETIME_S, "lineage", 30 * 86400 // FASTER)
     monkeypatch.setattr(publisher, "_LOOK_S", publisher._LOOK_S / FASTER)
-
-
-def after(newest: Record | None, now: float, number: int = 0) -> Record:
-    return history.next_record(
-        KEYS,
-        newest,
-        mod_id=bytes((number,)) * 32,
-        version=1 if newest is None else history.body_of(newest).version + 1,
-        wrapped_key=bytes(48),
-        now=now,
-    )
 
 
 def of(resident: Resident) -> Lineages:
@@ -91,20 +79,20 @@ def requests(resident: Resident) -> int:
 async def test_a_read_finds_the_newest_and_a_poll_finds_it_for_three_requests() -> None:
     world = await world_of(30)
     sharer, reader = world.residents[3], world.residents[7]
-    first = after(None, world.loop.wall_time())
+    first = signed(None, world.loop.wall_time())
     await publish(sharer, first)
     with reader.host.running():
-        found = await of(reader).reader.read(LINEAGE_ID)
+        found = await of(reader).reader.read(LINEAGE_KEY)
         assert (found.newest, found.is_new, found.is_expired) == (first, True, False)
         assert len(found.missing) <= 1, "one more, where the reader is among the nearest itself"
         before = requests(reader)
-        polled = await of(reader).reader.poll(LINEAGE_ID)
+        polled = await of(reader).reader.poll(LINEAGE_KEY)
         assert (polled.newest, polled.is_new, polled.answered) == (first, False, 3)
         assert requests(reader) - before <= limits.LINEAGE_POLLED
-    second = after(first, world.loop.wall_time())
+    second = signed(first, world.loop.wall_time())
     await publish(sharer, second)
     with reader.host.running():
-        polled = await of(reader).reader.poll(LINEAGE_ID)
+        polled = await of(reader).reader.poll(LINEAGE_KEY)
         assert (polled.newest, polled.is_new) == (second, True)
     await world.close()
 
@@ -112,21 +100,21 @@ async def test_a_read_finds_the_newest_and_a_poll_finds_it_for_three_requests() 
 async def test_a_poll_looks_up_where_its_contacts_are_gone() -> None:
     world = await world_of(30)
     sharer, reader = world.residents[3], world.residents[7]
-    first = after(None, world.loop.wall_time())
+    first = signed(None, world.loop.wall_time())
     await publish(sharer, first)
     with reader.host.running():
-        await of(reader).reader.read(LINEAGE_ID)
+        await of(reader).reader.read(LINEAGE_KEY)
     for one in holders(world, first):
         if one is not sharer and one is not reader:
             one.crash()
     await publish(sharer, first)
     with reader.host.running():
-        polled = await of(reader).reader.poll(LINEAGE_ID)
+        polled = await of(reader).reader.poll(LINEAGE_KEY)
         assert polled.newest == first
         assert polled.nearest, "it was looked up"
         await asyncio.sleep(FORGOTTEN_S)
-        await of(reader).reader.poll(LINEAGE_ID)
-        assert not (await of(reader).reader.poll(LINEAGE_ID)).nearest
+        await of(reader).reader.poll(LINEAGE_KEY)
+        assert not (await of(reader).reader.poll(LINEAGE_KEY)).nearest
     await world.close()
 
 
@@ -134,19 +122,19 @@ async def test_a_poll_looks_up_where_others_are_nearest_by_now() -> None:
     """They alone get the next version: those that were the nearest before do not hear of it."""
     world = await world_of(12, k=8)
     sharer, reader = world.residents[3], world.residents[7]
-    first = after(None, world.loop.wall_time())
+    first = signed(None, world.loop.wall_time())
     await publish(sharer, first)
     with reader.host.running():
-        await of(reader).reader.read(LINEAGE_ID)
-        assert not (await of(reader).reader.poll(LINEAGE_ID)).nearest
+        await of(reader).reader.read(LINEAGE_KEY)
+        assert not (await of(reader).reader.poll(LINEAGE_KEY)).nearest
     await world.populate(48)
-    second = after(first, world.loop.wall_time())
+    second = signed(first, world.loop.wall_time())
     await publish(sharer, second)
     stale = [one for one in holders(world, first) if one not in holders(world, second)]
     assert len(stale) >= 4
     with reader.host.running():
-        assert (await of(reader).reader.poll(LINEAGE_ID)).newest == second
-        assert not (await of(reader).reader.poll(LINEAGE_ID)).nearest
+        assert (await of(reader).reader.poll(LINEAGE_KEY)).newest == second
+        assert not (await of(reader).reader.poll(LINEAGE_KEY)).nearest
     await world.close()
 
 
@@ -154,26 +142,26 @@ async def test_a_poll_looks_up_where_others_are_nearest_by_now() -> None:
 async def test_a_poll_looks_up_now_and_then() -> None:
     world = await world_of(30)
     reader = world.residents[7]
-    await publish(world.residents[3], after(None, world.loop.wall_time()))
+    await publish(world.residents[3], signed(None, world.loop.wall_time()))
     with reader.host.running():
-        await of(reader).reader.read(LINEAGE_ID)
-        assert not (await of(reader).reader.poll(LINEAGE_ID)).nearest
+        await of(reader).reader.read(LINEAGE_KEY)
+        assert not (await of(reader).reader.poll(LINEAGE_KEY)).nearest
         await asyncio.sleep(1.3 * limits.LINEAGE_READ_S)
-        assert (await of(reader).reader.poll(LINEAGE_ID)).nearest, "it was looked up"
+        assert (await of(reader).reader.poll(LINEAGE_KEY)).nearest, "it was looked up"
     await world.close()
 
 
 async def test_what_is_older_than_what_was_seen_is_refused_and_said() -> None:
     world = await world_of(12)
     sharer, reader = world.residents[3], world.residents[7]
-    first = after(None, world.loop.wall_time())
-    second = after(first, world.loop.wall_time())
-    of(reader).heard.keep(LINEAGE_ID, second)
+    first = signed(None, world.loop.wall_time())
+    second = signed(first, world.loop.wall_time())
+    of(reader).heard.keep(LINEAGE_KEY, second)
     told = watched(of(reader))
     await publish(sharer, first)
     with reader.host.running():
         for read in (of(reader).reader.read, of(reader).reader.poll):
-            found = await read(LINEAGE_ID)
+            found = await read(LINEAGE_KEY)
             assert (found.newest, found.is_replayed, found.is_new) == (second, True, False)
     assert told == []
     await world.close()
@@ -181,19 +169,19 @@ async def test_what_is_older_than_what_was_seen_is_refused_and_said() -> None:
 
 async def test_a_fork_is_told_once_and_all_readers_follow_the_same() -> None:
     world = await world_of(12)
-    first = after(None, world.loop.wall_time())
-    one, other = (after(first, world.loop.wall_time(), number) for number in (1, 2))
+    first = signed(None, world.loop.wall_time())
+    one, other = (signed(first, world.loop.wall_time(), number=number) for number in (1, 2))
     winner = min(one, other, key=history.hash_of)
     readers = world.residents[5:7]
     told = [watched(of(reader)) for reader in readers]
     for record, reader in zip((one, other), readers, strict=True):
-        of(reader).heard.keep(LINEAGE_ID, record)
+        of(reader).heard.keep(LINEAGE_KEY, record)
     await publish(world.residents[3], one)
     await publish(world.residents[4], other)
     for reader in readers:
         with reader.host.running():
             for _ in range(3):
-                found = await of(reader).reader.read(LINEAGE_ID)
+                found = await of(reader).reader.read(LINEAGE_KEY)
                 assert found.newest == winner
                 await asyncio.sleep(10.0)
     forks = [[news.fork for news in each if news.fork is not None] for each in told]
@@ -216,26 +204,24 @@ async def _lies(town: Village, values: list[bytes], host: str) -> None:
 async def test_records_that_others_signed_or_of_another_lineage_count_for_nothing() -> None:
     async with village() as town:
         now = town.world.loop.wall_time()
-        first = after(None, now)
-        other = history.next_record(
-            Identity(bytes(32)), None, mod_id=bytes(32), version=9, wrapped_key=bytes(48), now=now
-        )
+        first = signed(None, now)
+        other = signed(None, now, lineage=Identity(bytes(32)))
         forged = first.raw[:-1] + bytes((first.raw[-1] ^ 1,))
         await _lies(town, [other.raw, forged, b""], "1.1.1.1")
         await _lies(town, [first.raw], "8.8.8.8")
         with town.node.host.running():
-            found = await of(town.node).reader.read(LINEAGE_ID)
+            found = await of(town.node).reader.read(LINEAGE_KEY)
         assert found.newest == first
         assert of(town.node).heard.seen(other.public_key) is None
 
 
 async def test_without_any_node_a_read_fails_and_what_was_known_stays() -> None:
     async with village() as town:
-        first = after(None, town.world.loop.wall_time())
-        of(town.node).heard.keep(LINEAGE_ID, first)
+        first = signed(None, town.world.loop.wall_time())
+        of(town.node).heard.keep(LINEAGE_KEY, first)
         with town.node.host.running(), pytest.raises(Unreachable):
-            await of(town.node).reader.read(LINEAGE_ID)
-        assert of(town.node).heard.newest(LINEAGE_ID) == first
+            await of(town.node).reader.read(LINEAGE_KEY)
+        assert of(town.node).heard.newest(LINEAGE_KEY) == first
 
 
 @pytest.mark.usefixtures("short_days")
@@ -243,9 +229,9 @@ async def test_a_record_outlives_its_publishers_holiday_for_as_long_as_it_is_val
     """Stores come and go, followers stay. After its time it is followed, and that is said."""
     world = await world_of(12, k=4)
     sharer, *followers = world.residents[:4]
-    first = after(None, world.loop.wall_time())
+    first = signed(None, world.loop.wall_time())
     for follower in followers:
-        of(follower).heard.keep(LINEAGE_ID, first)
+        of(follower).heard.keep(LINEAGE_KEY, first)
     await publish(sharer, first)
     await sharer.stop()
     rng = derive_rng(1, "who leaves")
@@ -258,14 +244,14 @@ async def test_a_record_outlives_its_publishers_holiday_for_as_long_as_it_is_val
         await asyncio.sleep(2 * DAY_S)
         newcomer = world.residents[10]
         with newcomer.host.running():
-            found = await of(newcomer).reader.read(LINEAGE_ID)
+            found = await of(newcomer).reader.read(LINEAGE_KEY)
         assert found.newest == first, f"after {day + 2} days"
         assert not found.is_expired
     await asyncio.sleep(4 * DAY_S)
     assert holders(world, first) == []
     for follower in followers:
         with follower.host.running():
-            found = await of(follower).reader.read(LINEAGE_ID)
+            found = await of(follower).reader.read(LINEAGE_KEY)
         assert (found.newest, found.is_expired) == (first, True)
     await world.close()
 
@@ -273,9 +259,9 @@ async def test_a_record_outlives_its_publishers_holiday_for_as_long_as_it_is_val
 async def test_what_is_stored_again_does_not_grow_with_those_who_follow() -> None:
     world = await world_of(14, k=4)
     sharer, *followers = world.residents[:9]
-    first = after(None, world.loop.wall_time())
+    first = signed(None, world.loop.wall_time())
     for follower in followers:
-        of(follower).heard.keep(LINEAGE_ID, first)
+        of(follower).heard.keep(LINEAGE_KEY, first)
     await publish(sharer, first)
     for one in holders(world, first):
         one.running.server.store.expire(first.expires)
@@ -292,17 +278,17 @@ async def test_a_follower_that_is_alone_has_the_record_for_whoever_joins_by_it()
     world = World(1, latency=UniformLatency(RTT_S))
     follower, newcomer = world.add(), world.add()
     await follower.start()
-    first = after(None, world.loop.wall_time())
-    of(follower).heard.keep(LINEAGE_ID, first)
+    first = signed(None, world.loop.wall_time())
+    of(follower).heard.keep(LINEAGE_KEY, first)
     await newcomer.start()
     await newcomer.running.joined.wait()
     await asyncio.sleep(DAY_S)
     with newcomer.host.running():
-        assert (await of(newcomer).reader.read(LINEAGE_ID)).newest == first
+        assert (await of(newcomer).reader.read(LINEAGE_KEY)).newest == first
     await newcomer.stop()
     await follower.stop()
     await follower.start()
-    of(follower).heard.keep(LINEAGE_ID, first)
+    of(follower).heard.keep(LINEAGE_KEY, first)
     await asyncio.sleep(DAY_S)
     assert holders(world, first) == []
     await newcomer.start()
@@ -322,10 +308,10 @@ async def test_a_publisher_renews_before_the_record_expires_and_writes_it_down_f
         written.append((record, len(holders(world, record))))
 
     own = of(sharer).publisher
-    own.keep(KEYS, None, save)
+    own.keep(PUBLISHER, None, save)
     with sharer.host.running():
         first, published = await own.publish(
-            LINEAGE_ID, mod_id=bytes(32), version=1, wrapped_key=bytes(48)
+            LINEAGE_KEY, mod_id=bytes(32), version=1, wrapped_key=bytes(48)
         )
     assert published.confirmed
     await asyncio.sleep(31 * DAY_S)
@@ -333,7 +319,7 @@ async def test_a_publisher_renews_before_the_record_expires_and_writes_it_down_f
     assert [stores for _, stores in written] == [0] * 4, "none was stored before"
     assert written[0][0] == first
     with reader.host.running():
-        found = await of(reader).reader.read(LINEAGE_ID)
+        found = await of(reader).reader.read(LINEAGE_KEY)
     assert found.newest == written[-1][0]
     assert history.body_of(found.newest).version == 1
     assert found.newest.issued - first.issued > 0.9 * 3 * 0.9 * limits.LINEAGE_RENEWED_S
@@ -350,12 +336,12 @@ async def test_two_machines_with_one_key_go_on_from_one_another_and_tell_of_a_fo
         return
 
     for one in machines:
-        of(one).publisher.keep(KEYS, None, save)
+        of(one).publisher.keep(PUBLISHER, None, save)
 
     async def share(machine: Resident, version: int) -> Record:
         with machine.host.running():
             record, _ = await of(machine).publisher.publish(
-                LINEAGE_ID,
+                LINEAGE_KEY,
                 mod_id=version.to_bytes() * 32,
                 version=version,
                 wrapped_key=bytes(48),
@@ -367,7 +353,7 @@ async def test_two_machines_with_one_key_go_on_from_one_another_and_tell_of_a_fo
     assert history.body_of(version_2).previous == history.hash_of(version_1)
     assert [news.fork for each in told for news in each] == [None] * sum(map(len, told))
     follower = world.residents[7]
-    of(follower).heard.keep(LINEAGE_ID, version_2)
+    of(follower).heard.keep(LINEAGE_KEY, version_2)
     told.append(watched(of(follower)))
     both = await asyncio.gather(share(machines[0], 3), share(machines[1], 4))
     assert both[0].sequence == both[1].sequence == 3
@@ -375,7 +361,7 @@ async def test_two_machines_with_one_key_go_on_from_one_another_and_tell_of_a_fo
     await asyncio.sleep(2 * DAY_S)
     for each in told:
         assert [set(news.fork.hashes) for news in each if news.fork is not None] == [hashes]
-    newest = [of(one).heard.newest(LINEAGE_ID) for one in (*machines, follower)]
+    newest = [of(one).heard.newest(LINEAGE_KEY) for one in (*machines, follower)]
     assert newest[0] is not None
     assert {one.raw for one in newest if one is not None} == {newest[0].raw}
     assert history.body_of(newest[0]).version == 4, "whichever lost"
@@ -384,12 +370,12 @@ async def test_two_machines_with_one_key_go_on_from_one_another_and_tell_of_a_fo
 
 async def test_a_peer_that_stores_a_record_here_tells_this_node_of_it() -> None:
     async with village() as town:
-        first = after(None, town.world.loop.wall_time())
+        first = signed(None, town.world.loop.wall_time())
         told = watched(of(town.node))
         peer = await town.peer("1.1.1.1")
         await peer.ask(Method.STORE, [KEY, first.raw], town.node.contact)
         assert told == [], "it is no lineage of this node"
-        second = after(first, town.world.loop.wall_time())
-        of(town.node).heard.keep(LINEAGE_ID)
+        second = signed(first, town.world.loop.wall_time())
+        of(town.node).heard.keep(LINEAGE_KEY)
         await peer.ask(Method.STORE, [KEY, second.raw], town.node.contact)
         assert [(news.record, news.age) for news in told] == [(second, Age.NEWER)]

@@ -3,27 +3,15 @@
 import asyncio
 
 from node.overlay.lineages.heard import HeardLineages
-from protocol.content.lineage import history
 from protocol.content.lineage.history import Age
-from protocol.identity import Identity
 from protocol.records import Record, lineage_key
-
-
-def record_of(number: int, newest: Record | None = None) -> Record:
-    return history.next_record(
-        Identity(number.to_bytes(32)),
-        newest,
-        mod_id=bytes(32),
-        version=1,
-        wrapped_key=bytes(48),
-        now=1_700_000_000,
-    )
+from tests.protocol.content.lineage.signed import signed_for
 
 
 async def test_of_what_is_not_kept_the_least_recently_changed_is_forgotten() -> None:
-    heard, kept = HeardLineages(max_heard=10), record_of(1)
+    heard, kept = HeardLineages(max_heard=10), signed_for(1)
     heard.keep(kept.public_key, kept)
-    looked_at = [record_of(number) for number in range(100, 120)]
+    looked_at = [signed_for(number) for number in range(100, 120)]
     for record in looked_at:
         heard.hear(record)
     assert len(heard) == 11
@@ -37,8 +25,8 @@ async def test_of_what_is_not_kept_the_least_recently_changed_is_forgotten() -> 
 
 
 async def test_what_was_seen_outlives_the_run_and_older_records_stay_older() -> None:
-    first = record_of(1)
-    second = record_of(1, first)
+    first = signed_for(1)
+    second = signed_for(1, first)
     heard = HeardLineages()
     writing = asyncio.ensure_future(heard.until_changed())
     heard.hear(second)
@@ -58,8 +46,8 @@ async def test_what_was_seen_outlives_the_run_and_older_records_stay_older() -> 
 
 
 async def test_what_a_node_had_written_down_is_followed_until_newer_bytes_come() -> None:
-    first = record_of(1)
-    second = record_of(1, first)
+    first = signed_for(1)
+    second = signed_for(1, first)
     heard = HeardLineages()
     heard.hear(second)
     again = HeardLineages()
@@ -72,7 +60,7 @@ async def test_what_a_node_had_written_down_is_followed_until_newer_bytes_come()
 
 async def test_what_is_forgotten_is_written_down_as_forgotten() -> None:
     heard = HeardLineages(max_heard=1)
-    one, other = record_of(1), record_of(2)
+    one, other = signed_for(1), signed_for(2)
     heard.hear(one)
     heard.hear(other)
     changed = heard.changed()

@@ -10,23 +10,8 @@ from protocol import limits
 from protocol.content.lineage import history
 from protocol.content.lineage.history import Age, Fork, Judgement, Seen, judge
 from protocol.errors import Malformed, WrongKey
-from protocol.identity import Identity
 from protocol.records import PROVIDER, ProviderBody, Record, make
-
-LINEAGE = Identity(bytes(range(32)))
-NOW_S = 1_700_000_000.0
-
-
-def after(newest: Record | None, number: int = 0, now: float = NOW_S) -> Record:
-    """What one machine of the publisher signs after a record; `number` tells machines apart."""
-    return history.next_record(
-        LINEAGE,
-        newest,
-        mod_id=bytes((number,)) * 32,
-        version=1 if newest is None else history.body_of(newest).version + 1,
-        wrapped_key=bytes(48),
-        now=now,
-    )
+from tests.protocol.content.lineage.signed import NOW_S, PUBLISHER, signed
 
 
 def judged(*records: Record) -> list[Judgement]:
@@ -42,9 +27,9 @@ def heard(*records: Record) -> Seen:
     return judged(*records)[-1].seen
 
 
-FIRST = after(None)
-SECOND = after(FIRST)
-THIRD = after(SECOND)
+FIRST = signed()
+SECOND = signed(FIRST)
+THIRD = signed(SECOND)
 
 
 def test_each_record_follows_the_one_before() -> None:
@@ -72,7 +57,7 @@ def test_the_same_is_the_same_and_records_may_be_missed() -> None:
 
 
 def test_a_renewal_says_the_same_in_a_record_of_its_own() -> None:
-    renewed = history.renewed(LINEAGE, SECOND, now=NOW_S + 5)
+    renewed = history.renewed(PUBLISHER, SECOND, now=NOW_S + 5)
     assert (renewed.sequence, renewed.issued) == (3, int(NOW_S) + 5)
     body = history.body_of(renewed)
     assert body.previous == history.hash_of(SECOND)
@@ -82,8 +67,8 @@ def test_a_renewal_says_the_same_in_a_record_of_its_own() -> None:
 
 def forked() -> tuple[Record, Record, Record, Record]:
     """Two machines go on after one record, and each goes on from its own."""
-    one, other = after(FIRST, 1), after(FIRST, 2)
-    return one, other, after(one, 1), after(other, 2)
+    one, other = signed(FIRST, number=1), signed(FIRST, number=2)
+    return one, other, signed(one, number=1), signed(other, number=2)
 
 
 def test_two_records_of_one_sequence_are_a_fork_that_is_told_once_with_both_hashes() -> None:
@@ -116,7 +101,7 @@ def test_all_who_have_seen_the_same_records_follow_the_same_in_whichever_order_t
 def test_after_a_fork_the_next_record_of_either_machine_ends_it() -> None:
     records = forked()
     winner, loser = sorted(records[2:], key=history.hash_of)
-    healed = after(winner)
+    healed = signed(winner)
     assert judge(heard(FIRST, *records), healed).fork is None
     told = judge(heard(loser), healed)
     assert told.fork is not None
@@ -124,10 +109,10 @@ def test_after_a_fork_the_next_record_of_either_machine_ends_it() -> None:
 
 
 def test_a_machine_that_is_far_behind_shows_a_fork_to_all_who_have_seen_the_newest() -> None:
-    own, newest = after(FIRST, 1), after(THIRD)
+    own, newest = signed(FIRST, number=1), signed(THIRD)
     assert judge(heard(own), newest).fork is None, "it does not show by itself"
     for said, is_own in ((newest, False), (own, True)):
-        told = history.renewed(LINEAGE, said, now=NOW_S, after=own, beyond=newest)
+        told = history.renewed(PUBLISHER, said, now=NOW_S, after=own, beyond=newest)
         assert told.sequence == newest.sequence + 1
         assert history.body_of(told).mod_id == history.body_of(own if is_own else newest).mod_id
         judgement = judge(heard(newest), told)
@@ -139,7 +124,7 @@ def test_a_machine_that_is_far_behind_shows_a_fork_to_all_who_have_seen_the_newe
 def test_a_lineage_that_forks_again_and_again_is_told_of_so_often_and_costs_so_much() -> None:
     seen, told, newest = heard(FIRST), 0, FIRST
     for _ in range(3 * limits.LINEAGE_FORKS_TOLD):
-        one, other = after(newest, 1), after(newest, 2)
+        one, other = signed(newest, number=1), signed(newest, number=2)
         for record in (one, other):
             judgement = judge(seen, record)
             told += judgement.fork is not None
@@ -164,14 +149,14 @@ def test_what_is_followed_is_never_given_up_for_what_is_older(records: list[Reco
 
 
 def test_a_mod_is_of_the_lineage_that_its_own_manifest_names() -> None:
-    history.check_named(SECOND, LINEAGE.public_key, 2)
-    for lineage, version in ((bytes(32), 2), (LINEAGE.public_key, 1)):
+    history.check_named(SECOND, PUBLISHER.public_key, 2)
+    for lineage, version in ((bytes(32), 2), (PUBLISHER.public_key, 1)):
         with pytest.raises(WrongKey):
             history.check_named(SECOND, lineage, version)
 
 
 def test_only_lineage_records_are_judged() -> None:
-    provider = make(LINEAGE, PROVIDER, ProviderBody(bytes(32), complete=True), now=1, sequence=1)
+    provider = make(PUBLISHER, PROVIDER, ProviderBody(bytes(32), complete=True), now=1, sequence=1)
     with pytest.raises(WrongKey):
         judge(None, provider)
     for digest, previous in ((bytes(31), b""), (bytes(32), bytes(31))):
