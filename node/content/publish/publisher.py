@@ -112,12 +112,7 @@ class Publisher:
                 await publication.run()
                 await loop.run_in_executor(None, self._check_unchanged, found, folder, exclude)
                 keys = await self._lineages.keys(lineage)
-                before = await self._newest(lineage)
-                times = times and self._environment.file_times
-                describe = partial(publication.describe, keys, before, times=times)
-                described = await loop.run_in_executor(None, describe)
-                if described.keys != lineage.head:
-                    described = await self._with_patch(described, lineage, keys)
+                described = await self._described(publication, lineage, keys, times=times)
                 mod = described.stored(self._environment.wall())
                 made = self._lineages.published(lineage, real, mod.version, described.keys)
                 await self._vault.add_mod(mod, described.manifest, made)
@@ -138,9 +133,18 @@ class Publisher:
             idle_excludes=rules.idle,
         )
 
-    async def _newest(self, lineage: Lineage) -> bytes | None:
-        """The manifest of a lineage's newest version; None if it is not here."""
-        return None if lineage.head is None else await self._vault.get(lineage.head.mod_id)
+    async def _described(
+        self, publication: "_Publication", lineage: Lineage, keys: LineageKeys, *, times: bool
+    ) -> DescribedMod:
+        """What was published as a version, which is the newest one again if nothing changed."""
+        head = lineage.head
+        before = None if head is None else await self._vault.get(head.mod_id)
+        times = times and self._environment.file_times
+        describe = partial(publication.describe, keys, before, times=times)
+        described = await asyncio.get_running_loop().run_in_executor(None, describe)
+        if described.keys == head:
+            return described
+        return await self._with_patch(described, lineage, keys)
 
     async def _with_patch(
         self, described: DescribedMod, lineage: Lineage, keys: LineageKeys

@@ -14,6 +14,7 @@ from node.faces.cli.terminal.questions import at_a_terminal, wants
 from node.faces.cli.terminal.typos import did_you_mean
 from node.faces.cli.terminal.words import PathWord, Word
 from node.faces.cli.transfers.origins import settle_origins
+from protocol.content.link import LineageLink
 from protocol.errors import BadInput, NotFound
 from protocol.identity import base32_text
 from protocol.texts.amounts import counted
@@ -76,32 +77,43 @@ def follow(
     name, a folder or a link.
     """
     client = ControlClient(home)
-    if sum((accept, back, resume)) > 1 or ((accept or back or resume) and to is not None):
+    verbs = [verb for verb, on in {"agree": accept, "back": back, "resume": resume}.items() if on]
+    if len(verbs) + (to is not None) > 1:
         raise BadInput("give one of --to, --accept, --back and --resume")
-    if accept or back or resume:
+    if verbs:
         if link is None:
             raise BadInput("say which: a name, a folder or a link, as `modswarm follow` lists them")
-        chosen = _choose(link, client.get("/v1/follows")["follows"])
-        verb = "agree" if accept else "back" if back else "resume"
-        _change(client, chosen, verb, as_json=as_json)
+        _change(client, link, verbs[0], as_json=as_json)
         return
     if link is None and link_file is None and to is None:
         _list(client, as_json=as_json)
         return
     if to is None:
         raise BadInput("name the folder to keep current with --to DIR")
-    followed = followed_link_in(given.link_text(link, link_file))
-    text = str(followed)
-    asks = not (yes or as_json) and at_a_terminal()
-    settle_origins(client, followed, origins, asks=asks)
-    body: dict[str, Any] = {"link": text, "to": str(absolute_path(to))}
+    body: dict[str, Any] = {"to": str(absolute_path(to))}
     body |= {"refuse_changed": True} if refuse_changed else {}
     body |= {} if max_size is None else {"max_bytes": max_size}
+    body |= {"yes": True} if yes else {}
+    followed = followed_link_in(given.link_text(link, link_file))
+    _begin(client, followed, body, origins, as_json=as_json)
+
+
+def _begin(
+    client: ControlClient,
+    link: LineageLink,
+    body: dict[str, Any],
+    origins: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    body = {"link": str(link)} | body
+    asks = not ("yes" in body or as_json) and at_a_terminal()
+    settle_origins(client, link, origins, asks=asks)
     if asks:
-        _ask(client, text)
-        yes = True
+        _ask(client, body["link"])
+        body["yes"] = True
     with bars.bar(quiet=as_json) as bar:
-        told = bars.follow(client.stream("/v1/follows", body | ({"yes": True} if yes else {})), bar)
+        told = bars.follow(client.stream("/v1/follows", body), bar)
     if as_json:
         output.show_json(told)
         return
@@ -172,7 +184,8 @@ def _choose(text: str, follows: list[dict[str, Any]]) -> dict[str, Any]:
     return found[0]
 
 
-def _change(client: ControlClient, chosen: dict[str, Any], verb: str, *, as_json: bool) -> None:
+def _change(client: ControlClient, link: str, verb: str, *, as_json: bool) -> None:
+    chosen = _choose(link, client.get("/v1/follows")["follows"])
     path, name = f"/v1/follows/{chosen['lineage']}/{verb}", output.printable(chosen["name"])
     if verb != "back":
         told = client.post(path, {})
