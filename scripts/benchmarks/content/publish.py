@@ -15,10 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from node.content.homes import HomeGuard
 from node.content.publish import publisher, walk
-from node.content.publish.own_lineages import OwnLineages
-from node.content.publish.publisher import PublishedMod, Publisher
+from node.content.publish.publisher import PublishedMod
 from node.content.secrets import Secrets
 from node.content.vault.packs import Packs
 from node.content.vault.store import Store
@@ -26,7 +24,7 @@ from node.content.vault.vault import Vault
 from node.environment import Environment
 from protocol.content import sealing
 from protocol.content.chunking import Chunker
-from protocol.identity import Identity
+from scripts.benchmarks.content.apart import publisher_of
 from scripts.benchmarks.content.hashed_bytes import HashedBytes
 from scripts.benchmarks.content.stages import Stages
 
@@ -110,9 +108,7 @@ def _publish(source: Path, folder: Path) -> tuple[PublishedMod, float, float]:
 async def _publish_once(source: Path, home: Path) -> tuple[PublishedMod, float, float]:
     vault = await Vault.open(home / "vault")
     try:
-        environment = Environment()
-        lineages = OwnLineages(vault, environment, Identity(bytes(32)), puzzle_bits=0)
-        made = Publisher(vault, environment, HomeGuard(home), lineages)
+        made = publisher_of(vault, home, Environment())
         began = time.perf_counter(), time.process_time()
         mod = await made.publish(source)
         return mod, time.perf_counter() - began[0], time.process_time() - began[1]

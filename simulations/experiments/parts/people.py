@@ -28,7 +28,7 @@ async def join(one: WholeResident) -> None:
 
 
 async def whole(work: Coroutine[Any, Any, None]) -> None:
-    """Do all of it, also if who waits for it is cancelled meanwhile: no node is half there."""
+    """Do all of it, also where its caller is cancelled meanwhile: no node is half there."""
     doing = asyncio.ensure_future(work)
     try:
         await asyncio.shield(doing)

@@ -4,13 +4,11 @@ Measured without a network, in a process for the publisher and one for the follo
 has its own peak of memory.
 """
 
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from scripts.benchmarks.content.apart import told_by
 from scripts.benchmarks.content.patching import cases
 from scripts.benchmarks.content.patching.cases import Pair
 from scripts.benchmarks.content.rows import Setting
@@ -22,7 +20,6 @@ _MB = 1_000_000
 _SLACK_BYTES = 64 * 1024
 _PLACES_GOAL = 1.5
 _PLACES_BYTES = {False: 50 * _MB, True: 5 * _MB}
-_LIMIT_S = 600
 _MODULE = "scripts.benchmarks.content.patching.process"
 
 
@@ -62,9 +59,9 @@ def _over(told: dict[str, Any], goal: float) -> float:
 def _measured(pair: Pair) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="modswarm-bench-") as name:
         folder = Path(name)
-        shared = _run("share", folder / "publisher", *pair)
+        shared = told_by(_MODULE, "share", folder / "publisher", *pair)
         links = shared.pop("links")
-        applied = _run("apply", folder / "publisher", folder / "follower", *links)
+        applied = told_by(_MODULE, "apply", folder / "publisher", folder / "follower", *links)
     missing = applied["missing_bytes"]
     fetched = applied["patch_bytes"] + applied["left_bytes"]
     return {
@@ -74,14 +71,3 @@ def _measured(pair: Pair) -> dict[str, Any]:
         "patch_MB": round(fetched / _MB, 3),
         "patch_over_missing": round(fetched / missing, 4) if missing else None,
     }
-
-
-def _run(*words: object) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", _MODULE, *map(str, words)],
-        check=True,
-        capture_output=True,
-        timeout=_LIMIT_S,
-    )
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told

@@ -11,17 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMods
 from node.content.patching.patches import Patches, PatchTaker
 from node.content.patching.publishing import PatchPublishing
-from node.content.publish.own_lineages import OwnLineages
-from node.content.publish.publisher import Publisher
 from node.content.room import RoomBook
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from protocol.content.link import ModLink, parse
-from protocol.identity import Identity
+from scripts.benchmarks.content.apart import publisher_of
 from scripts.benchmarks.peak import peak_mb
 
 _AT_ONCE = 100
@@ -29,9 +26,7 @@ _AT_ONCE = 100
 
 async def _share(folder: Path, before: Path, after: Path) -> dict[str, Any]:
     vault = await Vault.open(folder)
-    environment = Environment(rng=random.Random(1))
-    lineages = OwnLineages(vault, environment, Identity(bytes(32)), 0)
-    publisher = Publisher(vault, environment, HomeGuard(folder), lineages)
+    publisher = publisher_of(vault, folder, Environment(rng=random.Random(1)))
     making_s = 0.0
     honest = PatchPublishing.patch_to
 

@@ -17,15 +17,13 @@ from node.content.assemble.assembler import Assembler
 from node.content.assemble.claims import TargetClaims
 from node.content.homes import HomeGuard
 from node.content.opened_mods import OpenedMod, OpenedMods
-from node.content.publish.own_lineages import OwnLineages
-from node.content.publish.publisher import Publisher
 from node.content.room import RoomBook
 from node.content.targets.updater import TargetUpdater
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from protocol.content.link import ModLink, parse
-from protocol.identity import Identity
 from scripts.benchmarks.content import sources
+from scripts.benchmarks.content.apart import publisher_of
 from scripts.benchmarks.peak import peak_mb
 
 _EACH_BYTES = 1000
@@ -40,10 +38,7 @@ async def _prepare(folder: Path, files: int) -> list[str]:
     paths = sorted(source.rglob("*.bin"))
     vault = await Vault.open(folder / "vault")
     try:
-        environment = Environment(rng=random.Random(1))
-        lineages = OwnLineages(vault, environment, Identity(bytes(32)), 0)
-        guard = HomeGuard(folder / "vault")
-        publisher = Publisher(vault, environment, guard, lineages)
+        publisher = publisher_of(vault, folder / "vault", Environment(rng=random.Random(1)))
         _date(paths, _SHARED_S)
         first = await publisher.publish(source)
         rng = random.Random(4)
@@ -53,7 +48,8 @@ async def _prepare(folder: Path, files: int) -> list[str]:
         second = await publisher.publish(source)
         opened, claims = OpenedMods(), TargetClaims()
         await _opened(vault, opened, first.link)
-        done = await Assembler(vault, guard, opened, claims).assemble(first.mod_id, folder / "out")
+        assembler = Assembler(vault, HomeGuard(folder / "vault"), opened, claims)
+        done = await assembler.assemble(first.mod_id, folder / "out")
         await TargetUpdater(vault, claims, RoomBook()).wrote(done.path, first.mod_id, done.tree)
         opened.close()
     finally:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from node.content.patching.publishing import PatchPublishing
+from scripts.benchmarks.peak import peak_mb
 from tests.node.content.content_nodes import content_node, write_files
-from tests.protocol.content.patching.measure_patch import peak_mb
 
 _BYTES = 98 * 2**20
 _EACH_BYTES = 4096
@@ -33,7 +33,7 @@ def write_versions(folder: Path) -> None:
 
 
 async def run(folder: Path) -> None:
-    """Prints the peaks before the patch is made and afterwards, in MiB, and its bytes."""
+    """Prints the peaks before the patch is made and afterwards, in MB, and its bytes."""
     before = 0.0
     real = PatchPublishing.patch_to
 

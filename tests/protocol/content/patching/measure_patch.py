@@ -6,15 +6,10 @@ import sys
 
 from protocol import limits
 from protocol.content.patching.frame import PatchFrame, Prefix, Rebuilding
+from scripts.benchmarks.peak import peak_mb
 
 _CHUNK_BYTES = limits.CHUNK_BYTES_MAX
 _CHUNKS = limits.PATCH_PART_BYTES // _CHUNK_BYTES
-
-
-def peak_mb() -> float:
-    """The most memory that this process has had at once."""
-    with open("/proc/self/status") as told:  # noqa: PTH123
-        return next(int(line.split()[1]) / 1024 for line in told if line.startswith("VmHWM"))
 
 
 def chunk(rng: random.Random, number: int) -> bytes:
@@ -40,7 +35,7 @@ def made(level: int) -> bytes:
 
 
 def main() -> None:
-    """Prints the peaks, in MiB, until it was made and until it was read."""
+    """Prints the peaks, in MB, until it was made and until it was read."""
     frame = made(int(sys.argv[1]))
     made_mb = peak_mb()
     rebuilding = Rebuilding(Prefix(base_bytes()), [_CHUNK_BYTES] * _CHUNKS)
