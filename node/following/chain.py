@@ -19,6 +19,7 @@ from protocol.errors import (
     BadLink,
     ModswarmError,
     NetworkError,
+    NoSources,
     NotFound,
     WrongKey,
 )
@@ -147,6 +148,17 @@ class VersionChain:
             raise WrongKey("a version that names one before it which is none of its lineage")
         return found
 
+    async def older(self, link: LineageLink, version: Version) -> Version | None:
+        """`before`, for a person who asked for another version: an error says which one lacks."""
+        try:
+            return await self.before(link, version)
+        except (NoSources, NotFound) as error:
+            text = f"the version before {version.number} is not to be had: {error}"
+            told = type(error)(text, cause=error.cause)
+            for note in getattr(error, "__notes__", ()):
+                told.add_note(note)
+            raise told from None
+
     async def leads_to(self, link: LineageLink, version: Version, mod_id: bytes) -> bool:
         """Whether a mod is a version, or one of the VERSIONS_SHOWN before it that are to be had."""
         for _ in range(limits.VERSIONS_SHOWN):
@@ -191,7 +203,7 @@ class VersionChain:
         for _ in range(limits.VERSIONS_WALKED):
             if wanted is None or version.number == wanted:
                 return version
-            older = await self.before(link, version) if version.number > wanted else None
+            older = await self.older(link, version) if version.number > wanted else None
             if older is None:
                 raise NotFound(f"this mod has no version {wanted}; {version.number} is next to it")
             version = older

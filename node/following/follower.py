@@ -26,6 +26,7 @@ from protocol.errors import (
     DownloadCancelled,
     ModswarmError,
     NetworkError,
+    TargetChanged,
     TargetExists,
     TargetGone,
 )
@@ -38,6 +39,8 @@ _UNAGREED = SizeBound(max_bytes=limits.MOD_BYTES, agreed=True)
 
 _OVERTAKEN_IN = frozenset({"finding", "manifest", "waiting"})
 """Stages of a download in which nothing comes, so that a newer version is better."""
+
+_PUT_BACK = "Put it back, or end this with `modswarm unfollow` and follow it anew."
 
 
 class Follower:
@@ -201,14 +204,14 @@ class Follower:
         Raises TargetGone, TargetExists where it is not of this lineage any more, DiskError.
         """
         follow, vault = self.follow, self._parts.vault
-        state = await self._parts.targets.state_of(follow.target)
+        try:
+            state = await self._parts.targets.state_of(follow.target)
+        except TargetChanged as error:
+            raise TargetGone(str(error), advice=_PUT_BACK) from None
         if state is None:
             raise TargetExists(f"{follow.target} is not the folder any more that modswarm wrote")
         if not state.is_there:
-            raise TargetGone(
-                f"{follow.target} is not there any more",
-                advice="Put it back, or end this with `modswarm unfollow` and follow it anew.",
-            )
+            raise TargetGone(f"the folder {follow.target} is not there any more", advice=_PUT_BACK)
         if state.mod_id in (follow.mod_id, newest):
             return
         mod = await vault.mod(state.mod_id)
@@ -346,7 +349,7 @@ class Follower:
         await self._look_at_target(b"")
         now = await self._version_here()
         is_back = known.is_held and self.follow.mod_id != known.mod_id
-        return now if is_back else await self._parts.chain.before(self.link, now)
+        return now if is_back else await self._parts.chain.older(self.link, now)
 
     async def _version_here(self) -> Version:
         chain, follow = self._parts.chain, self.follow

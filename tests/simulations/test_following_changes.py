@@ -50,7 +50,8 @@ async def test_a_folder_that_is_not_there_or_not_ours_any_more_is_said_and_left(
         assert [mod.mod_id for mod in mods] == [first.mod_id], "it was fetched for nothing"
         there.target.symlink_to(moved)
         await asyncio.sleep(UNLINKED_S)
-        assert "is a link" in there.view.message
+        assert there.view.status is FollowStatus.FAILED, "no file was changed"
+        assert "is a link, and no link is followed. Put it back" in there.view.message
         there.target.unlink()
         with there.publisher.host.running():
             other = write_files(tmp_path / "foreign", {"a": b"foreign", "mine": b"1"})

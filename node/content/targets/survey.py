@@ -299,7 +299,10 @@ class Surveyor:
                 continue
             place = self._tree.root / folder
             if status.st_dev != device:
-                raise DiskError(f"{place} is on another disk than {self._tree.root}")
+                raise DiskError(
+                    f"{place} is on another disk than {self._tree.root}",
+                    advice="Unmount what is mounted there; the update can be done then.",
+                )
             if not self._tree.may_change(folder):
                 raise DiskError(
                     f"cannot change {place}: this user may not do that there",

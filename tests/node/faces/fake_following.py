@@ -104,6 +104,7 @@ class FakeVersions:
 
     def __init__(self, answer: Callable[..., Any]) -> None:
         self._answer = answer
+        self.taken_over = OWN
 
     async def views(self) -> tuple[LineageView, ...]:
         self._answer("lineages")
@@ -115,4 +116,4 @@ class FakeVersions:
 
     async def take_over(self, text: str) -> LineageView:
         self._answer("import", text)
-        return OWN
+        return self.taken_over

@@ -1,6 +1,8 @@
 """Links that are followed, and keys that are exported: what others on the machine can read."""
 
 import io
+import re
+import shlex
 import stat
 import sys
 from dataclasses import replace
@@ -14,7 +16,7 @@ from protocol import limits
 from protocol.content.lineage.export import parse_export
 from protocol.errors import BadInput
 from tests.node.faces.commands import status_of
-from tests.node.faces.fake_following import FOLLOW, LINEAGE
+from tests.node.faces.fake_following import FOLLOW, LINEAGE, OWN
 from tests.node.faces.fake_node import FakeNode
 from tests.node.faces.test_faces_terminal import Terminal
 
@@ -47,6 +49,53 @@ def test_a_bound_beyond_all_mods_is_that_of_all_mods(node: FakeNode) -> None:
 def test_a_yes_tells_for_which_version(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of("follow", "hats", "--accept") == exits.OK
     assert capsys.readouterr().out == "Version 3 of hats comes.\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names no path has there")
+def test_a_publisher_s_name_for_a_mod_is_no_part_of_a_command_to_copy(
+    node: FakeNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may hold what a shell takes for commands of its own."""
+    hostile = "hats; touch made; $(touch made) `touch made`"
+    node.following.followed = [replace(FOLLOW, name=hostile, path="/games/my hats")]
+    assert status_of("follow") == exits.OK
+    (command,) = re.findall(r"`(modswarm follow --accept .*)` takes it", capsys.readouterr().err)
+    assert shlex.split(command) == ["modswarm", "follow", "--accept", "/games/my hats"]
+    node.sharing.versions.taken_over = replace(OWN, name=hostile)
+    (tmp_path / "keys.txt").write_text("keys")
+    assert status_of("lineage", "import", "keys.txt") == exits.OK
+    told = capsys.readouterr().out.strip()
+    command = told[told.index("`modswarm") :].removeprefix("`").removesuffix("`.")
+    assert shlex.split(command) == ["modswarm", "share", "DIR", "--as", hostile]
+
+
+@pytest.mark.parametrize("verb", [("follow", "--back"), ("unfollow",)])
+def test_a_mod_that_is_called_as_another_ones_folder_is_not_taken_for_it(
+    verb: tuple[str, ...],
+    node: FakeNode,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    meant = replace(FOLLOW, name="hats", path=str(tmp_path / "caps"))
+    other = replace(FOLLOW, name="caps", path=str(tmp_path / "other"), lineage=bytes(32))
+    node.following.followed = [meant, other]
+    assert status_of(*verb, "caps") == exits.USAGE
+    told = capsys.readouterr().err
+    assert meant.path in told
+    assert other.path in told
+    assert status_of(*verb, meant.path) == exits.OK
+    assert node.asked[-1] == (verb[-1].removeprefix("--"), meant.lineage)
+
+
+def test_an_empty_file_is_told_as_such(
+    node: FakeNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "keys.txt").write_text("\n")
+    assert status_of("lineage", "import", "keys.txt") == exits.USAGE
+    assert (
+        "keys.txt is empty: give a file that `modswarm lineage export`" in capsys.readouterr().err
+    )
+    assert node.asked == []
 
 
 def test_exported_keys_are_the_person_s_alone_and_replace_no_file(

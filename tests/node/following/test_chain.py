@@ -13,6 +13,7 @@ from node.following.chain import VersionChain
 from node.overlay.lineages.heard import HeardLineages
 from node.overlay.lineages.reader import LineageReader
 from protocol import limits
+from protocol.causes.cause import Cause
 from protocol.content.lineage.body import wrapped_content_key
 from protocol.content.lineage.history import next_record
 from protocol.content.lineage.keys import LineageKeys
@@ -128,6 +129,19 @@ async def test_versions_are_listed_down_to_one_that_lies_or_is_not_to_be_had() -
     world.failing[4] = error
     with pytest.raises(BadContent, match="damaged"):
         await world.chain.every(LINK, 9)
+
+
+async def test_who_asks_for_a_version_is_told_which_one_before_it_is_not_to_be_had() -> None:
+    wanted = LineageLink(KEYS.public_key, KEYS.reading_key, version=1)
+    for error in (NoSources("no source serves this mod"), NotFound(cause=Cause.MOD_UNKNOWN)):
+        world = World(4)
+        error.add_note("nor does any server")
+        world.failing[2] = error
+        with pytest.raises(type(error)) as told:
+            await world.chain.find(wanted)
+        assert str(told.value) == f"the version before 3 is not to be had: {error}"
+        assert told.value.cause is error.cause
+        assert told.value.__notes__ == ["nor does any server"]
 
 
 async def test_a_mod_is_known_as_an_older_version_as_far_as_versions_are_to_be_had() -> None:

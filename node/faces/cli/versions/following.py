@@ -12,7 +12,7 @@ from node.faces.cli.terminal import given
 from node.faces.cli.terminal.amounts import Size
 from node.faces.cli.terminal.questions import at_a_terminal, wants
 from node.faces.cli.terminal.typos import did_you_mean
-from node.faces.cli.terminal.words import PathWord, Word
+from node.faces.cli.terminal.words import PathWord, Word, shell_word
 from node.faces.cli.transfers.origins import settle_origins
 from protocol.content.link import LineageLink
 from protocol.errors import BadInput, NotFound
@@ -157,7 +157,8 @@ def _list(client: ControlClient, *, as_json: bool) -> None:
 def _remarks(one: dict[str, Any]) -> list[str]:
     told = [one["message"]] if one["message"] else []
     if one["status"] == "asks":
-        told[-1] += f"; `modswarm follow --accept {one['name']}` takes it"
+        # Not by its name: that is its publisher's, who must not write a person's command line.
+        told[-1] += f"; `modswarm follow --accept {shell_word(one['path'])}` takes it"
     if one["expired"]:
         told.append("its publisher has not renewed it in time: there may be newer versions")
     if one["forked"]:
@@ -173,8 +174,7 @@ def _choose(text: str, follows: list[dict[str, Any]]) -> dict[str, Any]:
     else:
         path = absolute_path(Path(text))
         paths = {str(path), str(path.resolve())}  # where it really is, unless a link took its place
-        found = [one for one in follows if one["name"] == text]
-        found = found or [one for one in follows if one["path"] in paths]
+        found = [one for one in follows if one["name"] == text or one["path"] in paths]
     if not found:
         hint = did_you_mean(text, [one["name"] for one in follows])
         raise NotFound(f"{text!r} is not followed{hint or '; `modswarm follow` lists what is'}")

@@ -8,7 +8,7 @@ from node.faces.cli import options, output
 from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal import given
 from node.faces.cli.terminal.typos import GroupWithHints
-from node.faces.cli.terminal.words import PathWord, Word
+from node.faces.cli.terminal.words import PathWord, Word, shell_word
 from node.files import write_atomically, writing
 from protocol import limits
 from protocol.errors import BadInput
@@ -97,12 +97,12 @@ def import_lineage(file: Path, home: Path, as_json: bool) -> None:
     Only one machine at a time should share a mod: two that share at once fork it.
     """
     text = given.from_file(file, "the keys of a mod")
+    if not text.strip():
+        raise BadInput(f"{file} is empty: give a file that `modswarm lineage export` wrote")
     some = text[: limits.PASTED_CHARS]  # keys are shorter, and the node says of the rest what it is
     told = ControlClient(home).post("/v1/lineages", {"lineage": some})
     if as_json:
         output.show_json(told)
         return
-    name = output.printable(told["name"])
-    click.echo(
-        f"{name} goes on here after version {told['version']}: `modswarm share DIR --as {name}`."
-    )
+    goes_on = f"{output.printable(told['name'])} goes on here after version {told['version']}"
+    click.echo(f"{goes_on}: `modswarm share DIR --as {shell_word(told['name'])}`.")
