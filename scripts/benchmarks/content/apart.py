@@ -1,4 +1,4 @@
-"""What a measurement in a process of its own needs: a publisher without a node, and what runs it."""
+"""What a measurement in a process of its own needs: a publisher without a node, and a runner."""
 
 import json
 import subprocess
