@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
+from protocol.content.containers.member_cuts import member_cuts
+
 ALONE = 1000
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _LOCAL_BYTES = 30
+END_BYTES, ENTRY, LOCATOR_64, END_64 = 22, b"PK\1\2", b"PK\6\7", b"PK\6\6"
+"""The length of an end without a comment, and how other parts begin."""
 
 
 class Unseekable(io.RawIOBase):
@@ -84,3 +88,40 @@ def put(data: bytes, at: int, form: str, *values: int) -> bytes:
     changed, at = bytearray(data), at % len(data)
     struct.pack_into(form, changed, at, *values)
     return bytes(changed)
+
+
+def entry_at(data: bytes, number: int) -> int:
+    """Where the directory's entry of a member is."""
+    at = directory_offset(data)
+    for _ in range(number):
+        at = data.index(ENTRY, at + 1)
+    return at
+
+
+class File:
+    """Bytes that are read by offset, and how much of them was."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.reads = 0
+        self.bytes_read = 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        """As a file has it."""
+        assert offset >= 0
+        assert size >= 0
+        found = self.data[offset : offset + size]
+        self.reads += 1
+        self.bytes_read += len(found)
+        return found
+
+
+def cuts_of(data: bytes, alone: int = ALONE) -> list[int]:
+    """Where the zip is cut."""
+    return list(member_cuts(File(data).read, len(data), alone))
+
+
+def expected(data: bytes, alone: int = ALONE) -> list[int]:
+    """Where it should be, by `zipfile`."""
+    spans = [span for span in data_spans(data) if span[1] - span[0] >= alone]
+    return sorted({*(edge for span in spans for edge in span), directory_offset(data)})
