@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from node.answers.follows import FollowView
+from node.answers.lineages import LineageView
 from node.answers.mods import ShareResult
 from protocol import limits
 from simulations.internet.latency import UniformLatency
@@ -56,6 +57,11 @@ class Town:
             await asyncio.sleep(1)
         return first
 
+    async def export(self) -> str:
+        """The keys of the publisher's mod, for another machine."""
+        with self.publisher.host.running():
+            return (await self.publisher.running_node.sharing.versions.export("hats")).lineage
+
     @property
     def view(self) -> FollowView:
         (found,) = self.follower.running_node.following.views()
@@ -68,6 +74,21 @@ class Town:
             assert self.world.loop.time() - began < within_s, self.view
             await asyncio.sleep(0.1)
         return self.world.loop.time() - began
+
+
+async def take_over(node: WholeResident, exported: str) -> LineageView:
+    """Go on at a node with what `Town.export` told."""
+    with node.host.running():
+        return await node.running_node.sharing.versions.take_over(exported)
+
+
+async def share_next(
+    node: WholeResident, folder: Path, origins: tuple[str, ...] | None = None
+) -> ShareResult:
+    """Share the next version of the mod at any node that has its keys."""
+    with node.host.running():
+        sharing = node.running_node.sharing
+        return await sharing.share(folder, "hats", continues=True, origins=origins)
 
 
 @contextlib.asynccontextmanager

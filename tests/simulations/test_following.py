@@ -6,12 +6,19 @@ from pathlib import Path
 import pytest
 
 from node.answers.follows import FollowStatus
-from node.answers.mods import ShareResult
 from protocol import limits
 from protocol.errors import BadInput, NotFound, TargetExists
-from simulations.residents.whole import WholeResident
 from tests.node.content.content_nodes import read_files, write_files
-from tests.simulations.following_town import LINKED_S, ONE, THREE, TWO, UNLINKED_S, town
+from tests.simulations.following_town import (
+    LINKED_S,
+    ONE,
+    THREE,
+    TWO,
+    UNLINKED_S,
+    share_next,
+    take_over,
+    town,
+)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -38,7 +45,7 @@ async def test_a_new_version_is_there_in_seconds_while_a_link_is_open(
 async def test_a_new_version_is_there_in_minutes_without_a_link(tmp_path: Path) -> None:
     """By a poll: the follower is not one of the contacts that keep the record."""
     async with town(tmp_path, seed=4, count=48, k=2) as there:
-        await there.follow(await there.share(ONE))
+        await there.follow_through(ONE)
         await asyncio.sleep(60)
         for node in there.nodes:
             for link in node.running_node.pool.links():
@@ -54,8 +61,7 @@ async def test_a_restarted_follower_goes_on_also_from_others_than_the_publisher(
     tmp_path: Path,
 ) -> None:
     async with town(tmp_path, count=4) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
+        await there.follow_through(ONE)
         other = there.nodes[2]
         await there.follower.stop()
         second = await there.share(TWO)
@@ -69,8 +75,7 @@ async def test_a_restarted_follower_goes_on_also_from_others_than_the_publisher(
 
 async def test_going_back_and_on_again(tmp_path: Path) -> None:
     async with town(tmp_path) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
+        first = await there.follow_through(ONE)
         following, key = there.follower.running_node.following, first.lineage.lineage_key
         with there.follower.host.running():
             with pytest.raises(NotFound, match="no version before"):
@@ -92,8 +97,7 @@ async def test_going_back_and_on_again(tmp_path: Path) -> None:
 async def test_what_grows_beyond_twice_its_size_waits_for_a_yes(tmp_path: Path) -> None:
     large = ONE | {"c": bytes(200_000)}
     async with town(tmp_path) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
+        first = await there.follow_through(ONE)
         await there.share(large)
         await asyncio.sleep(LINKED_S)
         assert (there.view.status, there.view.waiting_version) == (FollowStatus.ASKS, 2)
@@ -114,8 +118,7 @@ async def test_a_person_s_bound_waits_for_a_yes_too(tmp_path: Path) -> None:
 
 async def test_what_a_person_changed_is_kept_beside_or_stops_the_update(tmp_path: Path) -> None:
     async with town(tmp_path) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
+        first = await there.follow_through(ONE)
         (there.target / "b").write_bytes(b"mine")
         await there.share(TWO)
         await there.until(TWO | {"b.local": b"mine"}, LINKED_S)
@@ -146,7 +149,7 @@ async def test_what_is_not_followed(tmp_path: Path) -> None:
 
 async def test_the_vault_keeps_two_versions_of_what_is_followed(tmp_path: Path) -> None:
     async with town(tmp_path) as there:
-        await there.follow(await there.share(ONE))
+        await there.follow_through(ONE)
         for files in (TWO, THREE, ONE):
             await there.share(files)
             await there.until(files, LINKED_S)
@@ -156,7 +159,7 @@ async def test_the_vault_keeps_two_versions_of_what_is_followed(tmp_path: Path) 
 
 async def test_a_follower_that_was_away_has_a_version_as_soon_as_it_is_back(tmp_path: Path) -> None:
     async with town(tmp_path, count=4) as there:
-        await there.follow(await there.share(ONE))
+        await there.follow_through(ONE)
         await there.follower.stop()
         await there.share(TWO)
         await there.follower.start()
@@ -165,7 +168,7 @@ async def test_a_follower_that_was_away_has_a_version_as_soon_as_it_is_back(tmp_
 
 async def test_a_version_that_no_peer_had_is_asked_for_again_soon(tmp_path: Path) -> None:
     async with town(tmp_path, count=4) as there:
-        await there.follow(await there.share(ONE))
+        await there.follow_through(ONE)
         await there.follower.stop()
         await there.share(TWO)
         await there.publisher.stop()
@@ -182,22 +185,15 @@ async def test_a_mod_that_two_machines_go_on_with_is_forked_and_all_are_told(
 ) -> None:
     """And all who follow it go on with the same version."""
     async with town(tmp_path, seed, count=4) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
+        first = await there.follow_through(ONE)
         other = there.nodes[2]
         source = write_files(tmp_path / "elsewhere" / "hats", TWO)
-        with there.publisher.host.running():
-            exported = await there.publisher.running_node.sharing.versions.export("hats")
-        with other.host.running():
-            taken = await other.running_node.sharing.versions.take_over(exported.lineage)
-            assert (taken.lineage, taken.version) == (first.lineage.lineage_key, 1)
+        taken = await take_over(other, await there.export())
+        assert (taken.lineage, taken.version) == (first.lineage.lineage_key, 1)
         write_files(there.source, THREE)
-
-        async def share(node: WholeResident, folder: Path) -> ShareResult:
-            with node.host.running():
-                return await node.running_node.sharing.share(folder, "hats", continues=True)
-
-        shared = await asyncio.gather(share(there.publisher, there.source), share(other, source))
+        shared = await asyncio.gather(
+            share_next(there.publisher, there.source), share_next(other, source)
+        )
         assert [one.version for one in shared] == [2, 2]
         await asyncio.sleep(120)
         for node in (there.publisher, other):
@@ -207,7 +203,7 @@ async def test_a_mod_that_two_machines_go_on_with_is_forked_and_all_are_told(
         assert there.view.status is FollowStatus.CURRENT
         assert read_files(there.target) in (TWO, THREE)
         write_files(source, {"b": b"after the fork"})
-        later = await share(other, source)
+        later = await share_next(other, source)
         assert later.version == 3
         await there.until(ONE | {"b": b"after the fork"}, LINKED_S + 5)
 
@@ -216,16 +212,13 @@ async def test_a_machine_that_takes_a_mod_over_goes_on_after_the_newest_version(
     tmp_path: Path,
 ) -> None:
     async with town(tmp_path, count=4) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
-        with there.publisher.host.running():
-            exported = await there.publisher.running_node.sharing.versions.export("hats")
+        await there.follow_through(ONE)
+        exported = await there.export()
         await there.share(TWO)  # after the export
         other = there.nodes[2]
         source = write_files(tmp_path / "elsewhere" / "hats", THREE)
-        with other.host.running():
-            await other.running_node.sharing.versions.take_over(exported.lineage)
-            shared = await other.running_node.sharing.share(source, "hats", continues=True)
+        await take_over(other, exported)
+        shared = await share_next(other, source)
         assert shared.version == 3
         await there.until(THREE, LINKED_S)
         assert not there.view.forked

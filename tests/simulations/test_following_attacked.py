@@ -82,8 +82,7 @@ async def test_records_of_what_no_peer_has_are_no_hammer(
 ) -> None:
     """However many are signed, of one mod or of many; and the next good version comes soon."""
     async with town(tmp_path, seed) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
+        first = await there.follow_through(ONE)
         await asyncio.sleep(10)
         liar, looks = Liar(there, first.lineage.lineage_key), count_looks(monkeypatch)
         with caplog.at_level(logging.WARNING):
@@ -135,7 +134,7 @@ async def test_a_newer_version_is_not_kept_waiting_by_one_that_does_not_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with town(tmp_path) as there:
-        await there.follow(await there.share(ONE))
+        await there.follow_through(ONE)
         await asyncio.sleep(10)
         hung, real = list[int](), VersionChain.open_named
 
@@ -158,8 +157,7 @@ async def test_a_newer_version_is_not_kept_waiting_by_one_that_does_not_come(
 async def test_a_yes_is_for_the_version_that_was_shown(tmp_path: Path) -> None:
     large = ONE | {"c": bytes(200_000)}
     async with town(tmp_path) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
+        first = await there.follow_through(ONE)
         following, key = there.follower.running_node.following, first.lineage.lineage_key
         with there.follower.host.running(), pytest.raises(BadInput, match="no version waits"):
             await following.agree(key)

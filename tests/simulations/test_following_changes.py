@@ -38,8 +38,7 @@ async def test_a_folder_that_is_not_there_or_not_ours_any_more_is_said_and_left(
     tmp_path: Path,
 ) -> None:
     async with town(tmp_path) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
+        first = await there.follow_through(ONE)
         moved = there.target.with_name("moved")
         there.target.rename(moved)
         await there.share(TWO)
@@ -265,8 +264,7 @@ async def test_back_from_a_version_that_was_removed(tmp_path: Path) -> None:
 
 async def test_the_first_version_is_kept_too(tmp_path: Path) -> None:
     async with town(tmp_path) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
+        first = await there.follow_through(ONE)
         await asyncio.sleep(1)
         vault = there.follower.running_node._vault
         (kept,) = await vault.kept()
@@ -285,8 +283,7 @@ async def test_what_a_person_pinned_stays_through_versions_and_after_the_follow(
     tmp_path: Path,
 ) -> None:
     async with town(tmp_path) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
+        first = await there.follow_through(ONE)
         sharing = there.follower.running_node.sharing
         with there.follower.host.running():
             assert await sharing.keeping.pin(first.mod_id, pinned=True)
@@ -336,8 +333,7 @@ async def test_a_version_that_was_shared_without_its_record_is_told_at_the_next_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with town(tmp_path) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
+        await there.follow_through(ONE)
         versions = there.publisher.running_node.sharing.versions
         monkeypatch.setattr(versions, "tell", lambda *_: asyncio.sleep(0, ()))  # killed before it
         await there.share(TWO)
@@ -353,7 +349,7 @@ async def test_versions_that_are_shared_at_once_are_told_in_their_order(
 ) -> None:
     """The first of two is slow to be announced: no record of it follows that of the second."""
     async with town(tmp_path) as there:
-        await there.follow(await there.share(ONE))
+        await there.follow_through(ONE)
         presence = there.publisher.running_node.membership.presence
         real, pauses = presence.announce, [10.0, 0.0]
 

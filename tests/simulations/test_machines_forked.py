@@ -20,7 +20,7 @@ from protocol.errors import DiskError
 from protocol.records import Record
 from simulations.residents.whole import WholeResident
 from tests.node.content.content_nodes import read_files, write_files
-from tests.simulations.following_town import ONE, Town, town
+from tests.simulations.following_town import ONE, Town, share_next, take_over, town
 
 HOUR_S = 3600.0
 ORIGINS = [(f"https://{name}.example",) for name in "abc"]
@@ -39,9 +39,7 @@ class Machines:
     ) -> ShareResult:
         place = self._other_source if node is self.other else self.there.source
         folder = write_files(place, ONE | {"b": text})
-        with node.host.running():
-            sharing = node.running_node.sharing
-            return await sharing.share(folder, "hats", continues=True, origins=origins)
+        return await share_next(node, folder, origins)
 
     async def share_alone(self, *texts: bytes) -> None:
         """The other machine does, and is off when all others are on again."""
@@ -86,13 +84,9 @@ class Machines:
 @contextlib.asynccontextmanager
 async def machines(folder: Path, seed: int = 1) -> AsyncIterator[Machines]:
     async with town(folder, seed, count=4) as there:
-        first = await there.share(ONE)
-        await there.follow(first)
-        with there.publisher.host.running():
-            exported = await there.publisher.running_node.sharing.versions.export("hats")
+        first = await there.follow_through(ONE)
         both = Machines(there, folder, first.lineage.lineage_key)
-        with both.other.host.running():
-            await both.other.running_node.sharing.versions.take_over(exported.lineage)
+        await take_over(both.other, await there.export())
         yield both
 
 
@@ -282,13 +276,10 @@ async def test_an_export_of_newer_versions_hides_none_that_was_shared_here(
         await both.share_alone(b"alone")
         for text in (b"1", b"2", b"3"):
             await both.share(both.publisher, text)
-        with both.publisher.host.running():
-            exported = await both.publisher.running_node.sharing.versions.export("hats")
+        exported = await both.there.export()
         await both.leave_alone()
         await both.other.start()
-        with both.other.host.running():
-            taken = await both.other.running_node.sharing.versions.take_over(exported.lineage)
-        assert taken.version == 4
+        assert (await take_over(both.other, exported)).version == 4
         if restarts:
             await both.come_back()
             await both.other.start()

@@ -12,7 +12,7 @@ from protocol.content.lineage import history
 from protocol.content.lineage.history import Seen, body_of, hash_of
 from protocol.records import Record
 from tests.node.content.content_nodes import read_files, write_files
-from tests.simulations.following_town import ONE, THREE, TWO, Town, town
+from tests.simulations.following_town import ONE, THREE, TWO, Town, share_next, take_over, town
 
 
 async def test_a_machine_that_is_alone_after_a_restart_goes_on_after_what_it_heard(
@@ -22,14 +22,10 @@ async def test_a_machine_that_is_alone_after_a_restart_goes_on_after_what_it_hea
     async with town(tmp_path, count=3) as there:
         first = await there.share(ONE)
         lineage = first.lineage.lineage_key
-        with there.publisher.host.running():
-            exported = await there.publisher.running_node.sharing.versions.export("hats")
         other = there.nodes[1]
         source = write_files(tmp_path / "elsewhere" / "hats", TWO)
-        with other.host.running():
-            sharing = other.running_node.sharing
-            await sharing.versions.take_over(exported.lineage)
-            second = await sharing.share(source, "hats", continues=True)
+        await take_over(other, await there.export())
+        second = await share_next(other, source)
         with there.publisher.host.running():
             node = there.publisher.running_node
             found = await node.following.versions(first.lineage)
