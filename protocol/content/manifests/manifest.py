@@ -128,7 +128,10 @@ def _why_unknown(fields: Any) -> str:
     if type(version) is not int:
         return ""
     if version <= MANIFEST_VERSION and len(fields) == _OLD_ITEMS:
-        return "a manifest as earlier versions made it, without a lineage: share the mod again"
+        return (
+            "a manifest as earlier versions made it, without a lineage: who shared the mod has to "
+            "share it again"
+        )
     return "" if version == MANIFEST_VERSION else f"a manifest of version {version}"
 
 

@@ -242,7 +242,7 @@ def test_manifests_are_bounded() -> None:
 
 def test_other_versions() -> None:
     for version in (1, 2):
-        with pytest.raises(UnknownVersion, match="share the mod again"):
+        with pytest.raises(UnknownVersion, match="has to share it again"):
             manifest.decode_manifest(codec.encode([version, b"", b""]))
     with pytest.raises(UnknownVersion, match="of version 3"):
         manifest.decode_manifest(codec.encode([3, b"", b"", b""]))
