@@ -96,7 +96,9 @@ class OverlayServer(Server):
         self.wire = Wire(
             identity, environment, counters, endpoint, settings, own_network, own_clock
         )
-        self.registrar = Registrar(identity.peer_id, self.wire, tasks, answer_offer=answer_offer)
+        self.registrar = Registrar(
+            identity.peer_id, self.wire, self.tables, tasks, answer_offer=answer_offer
+        )
         self._environment, self._endpoint = environment, endpoint
         self._own_network = own_network
         self.own_clock = own_clock

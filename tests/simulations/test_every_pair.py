@@ -8,6 +8,7 @@ import pytest
 
 from node.links.link import Link
 from protocol.ice.candidates import CandidateKind
+from protocol.reachability.verdict import RoundOutcome
 from simulations.internet import Hairpinning, Host, NatBehaviour
 from simulations.residents.pairs import populate_publics, settle
 from simulations.residents.sites import SITES, Site
@@ -15,6 +16,7 @@ from simulations.residents.whole import WholeResident
 from tests.simulations.pair_world import ROUND_TRIP_S, Talk, pair_world, until
 
 SHORT = NatBehaviour(timeout_s=30.0)
+OPEN_IPV6 = Site(v4=False, v6=True)
 HOUR_S = 3600.0
 MINUTES_10_S = 600.0
 FIRST_TRY_S = 3.0
@@ -189,7 +191,7 @@ async def test_after_an_hour_of_sleep_a_link_opens_5_s_after_waking(
 # 6, 7. Families
 
 
-@pytest.mark.parametrize("callee", ["ipv6", "port-restricted"])
+@pytest.mark.parametrize("callee", ["ipv6", "port-restricted", "public"])
 async def test_ipv6_only_and_ipv4_only_link_through_a_relay_with_both(
     tmp_path: Path, callee: str
 ) -> None:
@@ -201,13 +203,33 @@ async def test_ipv6_only_and_ipv4_only_link_through_a_relay_with_both(
         await Talk(link, theirs).goes_on()
 
 
-@pytest.mark.parametrize("callee", ["ipv6", "port-restricted"])
+@pytest.mark.parametrize("callee", ["ipv6", "port-restricted", "public"])
 async def test_of_many_relays_one_with_both_families_is_found(tmp_path: Path, callee: str) -> None:
     """Those that keep the callee registered and answer the caller have both; they come first."""
     async with pair_world(tmp_path, publics=4, v6=True) as town:
         town.publics += await populate_publics(town.world, 12)
         caller = "port-restricted" if callee == "ipv6" else "ipv6"
         one, other = await town.settled(caller, callee)
+        link, theirs = await town.linked(one, other)
+        assert link.path.way == "relayed"
+        await Talk(link, theirs).goes_on()
+
+
+@pytest.mark.parametrize(
+    ("caller", "callee"), [("ipv6", "full-cone"), ("port-restricted", OPEN_IPV6)]
+)
+async def test_a_peer_of_one_family_that_is_public_links_with_those_of_the_other(
+    tmp_path: Path, caller: str, callee: str | Site
+) -> None:
+    """It is registered nowhere, as the calls of its own family reach it unasked."""
+    async with pair_world(tmp_path, publics=4, v6=True) as town:
+        town.publics += await populate_publics(town.world, 12)
+        one, other = await town.settled(caller, callee)
+        network = other.running.own_network
+        for family in network.view().families:
+            network.tested(family, RoundOutcome.PUBLIC)
+        await asyncio.sleep(MINUTES_10_S)
+        assert not other.running.registrations.registrars
         link, theirs = await town.linked(one, other)
         assert link.path.way == "relayed"
         await Talk(link, theirs).goes_on()

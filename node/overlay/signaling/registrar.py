@@ -1,5 +1,7 @@
 """The registrar: keeps NAT mappings of unreachable peers open, and relays offers to them.
 
+It also relays offers to contacts, for callers without the address family by which it has them.
+
 A call is one request and one response end to end: the caller's SIGNAL is held until the callee's
 response to our DELIVER comes back. Copies of a call (a repeated SIGNAL, or one by another
 registrar) are recognised by the hash of the sealed offer and get the same answer.
@@ -16,6 +18,7 @@ from typing import Any
 from node.overlay.rpc.incoming import Incoming
 from node.overlay.rpc.pending import Reply
 from node.overlay.rpc.wire import Wire
+from node.overlay.table.tables import Tables
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.codec import shape
@@ -67,10 +70,17 @@ class Registrar:
     """The registrations of other peers, and the offers that arrive for them or for this node."""
 
     def __init__(
-        self, own_id: bytes, wire: Wire, tasks: TaskOwner, *, answer_offer: AnswerOffer
+        self,
+        own_id: bytes,
+        wire: Wire,
+        tables: Tables,
+        tasks: TaskOwner,
+        *,
+        answer_offer: AnswerOffer,
     ) -> None:
         self._own_id = own_id
         self._wire = wire
+        self._tables = tables
         self._tasks = tasks
         self._answer_offer = answer_offer
         self._loop = asyncio.get_running_loop()
@@ -174,14 +184,15 @@ class Registrar:
     def signal(
         self, incoming: Incoming, callee_id: bytes, sealed: bytes, round_trip_ms: int
     ) -> None:
-        """Take an offer for this node, or relay it to a peer that is registered here.
+        """Take an offer for this node, or relay it: to a peer that is registered here, or that this
+        node has as a contact of the other address family than the caller's.
 
         The round trip is the caller's to this node.
         """
         if callee_id == self._own_id:
             self._take_offer(incoming, sealed, _way_s(round_trip_ms / 1000))
             return
-        callee = self.contact_of(callee_id)
+        callee = self._way_to(callee_id, incoming.address.family)
         if callee is None:
             incoming.answer([], Code.OFFLINE)
             return
@@ -190,6 +201,13 @@ class Registrar:
         if call is not None and is_new:
             self.forwarded += 1
             self._forward(call, callee, [sealed, round_trip_ms])
+
+    def _way_to(self, callee_id: bytes, callers_family: int) -> Contact | None:
+        """Where a callee is: as a registered peer that is heard, or a contact, or was lately."""
+        registered = self.contact_of(callee_id)
+        if registered is not None and self._is_alive(callee_id):
+            return registered
+        return self._tables.beyond(callers_family, callee_id) or registered
 
     def deliver(self, incoming: Incoming, sealed: bytes, round_trip_ms: int) -> None:
         """Answer an offer to this node; the round trip is that of caller and registrar."""
@@ -240,7 +258,10 @@ class Registrar:
             call.waiting.append(incoming)
 
     def _forward(self, call: _Call, callee: Contact, delivery: list[Any]) -> None:
-        """Send the offer again and again: a callee's line may be slow, or lossy."""
+        """Send the offer again and again: a callee's line may be slow, or lossy.
+
+        One that is not registered here gets it once, so no more bytes than its caller sent.
+        """
         lasts_s, repeat_s = self._patience(callee)
         ends_at = call.started_at + lasts_s
 
@@ -257,7 +278,8 @@ class Registrar:
                 self._finish(call, *_outcome(reply))
 
         def send() -> None:
-            now_at = self.contact_of(call.callee_id) or callee  # it may have registered anew
+            is_heard = self._is_alive(call.callee_id)  # it may have registered anew
+            now_at = (self.contact_of(call.callee_id) if is_heard else None) or callee
             left_s = ends_at - self._loop.time()
             self._keep_requests_bounded(call)
             call.deliveries.append(
@@ -277,7 +299,10 @@ class Registrar:
             self._loop.call_at(min(now + repeat_s, ends_at), repeat)
 
         send()
-        self._loop.call_later(repeat_s, repeat)
+        if self.contact_of(call.callee_id) == callee:
+            self._loop.call_later(repeat_s, repeat)
+        else:
+            self._loop.call_at(ends_at, self._finish, call, None, Code.OFFLINE)
 
     def _keep_requests_bounded(self, call: _Call) -> None:
         """Before one more delivery of a call: all calls have CALLS_PENDING under way at most."""

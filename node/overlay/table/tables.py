@@ -12,6 +12,8 @@ NO_FAMILY = 0
 V4 = 1
 V6 = 2
 FAMILY_BITS = {4: V4, 6: V6}
+OTHER_FAMILY = {4: V6, 6: V4}
+"""The bit of the family that a contact of this one does not belong to."""
 
 
 class Tables:
@@ -33,6 +35,14 @@ class Tables:
         for family, bit in FAMILY_BITS.items():
             if families & bit:
                 yield family, self._tables[family]
+
+    def beyond(self, family: int, peer_id: bytes) -> Contact | None:
+        """A peer's contact of the other family than this one, if its last request was answered."""
+        for _, table in self.spoken(OTHER_FAMILY[family]):
+            entry = table.get(peer_id)
+            if entry is not None and not entry.failures:
+                return entry.contact
+        return None
 
     def __iter__(self) -> Iterator[RoutingTable]:
         return iter(self._tables.values())

@@ -15,7 +15,7 @@ from protocol.errors import RateLimited
 
 def registrar() -> Registrar:
     unused: Any = None
-    return Registrar(bytes(20), unused, unused, answer_offer=unused)
+    return Registrar(bytes(20), unused, unused, unused, answer_offer=unused)
 
 
 def sender(number: int, host: str) -> Incoming:
