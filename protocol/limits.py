@@ -129,14 +129,13 @@ SHARD_BITS_MAX = 10
 """1024 filters: 650 000 mods of one peer."""
 
 SEQUENCE_MAX = 2**53
-"""Sequence numbers are publishing times in milliseconds; no honest one gets there."""
+"""Sequence numbers are publishing times in milliseconds, or count a lineage's records; no honest
+one gets there."""
 
 # Lineages -----------------------------------------------------------------------------------
 
 LINEAGE_VERSION_MAX = 2**32 - 1
-LINEAGE_ORIGINS = 3
-LINEAGE_ORIGIN_BYTES = 200
-"""The number of a version, and the HTTP origins that a lineage record names: all fits a record."""
+"""The number of a version."""
 
 LINEAGE_FORKS_TOLD = 16
 """Forks of one lineage that a person is told of, once each: its publisher makes them at will."""
@@ -1251,7 +1250,8 @@ HINT_BYTES = 120
 
 ORIGINS_NAMED = 3
 ORIGIN_BYTES = 200
-"""HTTP origins that a link or a lineage names, and the length of one's URL."""
+"""HTTP origins that a link or a lineage's record names, and the length of one's URL: all fits a
+record."""
 
 ORIGINS_CONFIGURED = 8
 """Origins of this node's own settings, each of which is asked for every mod that is fetched."""

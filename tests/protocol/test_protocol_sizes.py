@@ -242,7 +242,7 @@ def test_records_have_the_sizes_given() -> None:
             records.LINEAGE,
             LineageBody(
                 *(bytes(32), limits.LINEAGE_VERSION_MAX, bytes(48), bytes(32)),
-                ("o" * limits.LINEAGE_ORIGIN_BYTES,) * limits.LINEAGE_ORIGINS,
+                ("o" * limits.ORIGIN_BYTES,) * limits.ORIGINS_NAMED,
             ),
             now=NOW,
             sequence=2**52,

@@ -168,7 +168,7 @@ LINEAGE_BODIES = st.builds(
     st.just(b"") | st.binary(min_size=32, max_size=32),
     st.lists(
         st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=200),
-        max_size=limits.LINEAGE_ORIGINS,
+        max_size=limits.ORIGINS_NAMED,
     ).map(tuple),
 )
 PROVIDER_BODIES = st.builds(ProviderBody, st.binary(min_size=32, max_size=32), st.booleans())

@@ -24,6 +24,7 @@ from node.content.targets.target_tree import BlockedWay, TargetTree, folders_abo
 from node.content.vault.stored_target import WrittenFile
 from node.disk.flushing import MANY
 from node.disk.reserve import is_full
+from protocol import limits
 from protocol.content.file_paths import collision_path
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ _log = logging.getLogger(__name__)
 _TRIES: Final = 16
 """Something may take a name again while it is freed; not for ever."""
 _NAMES_TRIED: Final = 10_000
-_NAME_BYTES: Final = 255
 _NO_EMPTY_FOLDER: Final = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR}
 _EXECUTABLE: Final = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
@@ -338,7 +338,7 @@ def _local_names(path: str) -> Iterator[str]:
     folder, slash, name = path.rpartition("/")
     for number in range(1, _NAMES_TRIED):
         ending = ".local" if number == 1 else f".local-{number}"
-        stem = name.encode()[: _NAME_BYTES - len(ending)].decode(errors="ignore")
+        stem = name.encode()[: limits.NAME_BYTES - len(ending)].decode(errors="ignore")
         yield f"{folder}{slash}{stem}{ending}"
 
 

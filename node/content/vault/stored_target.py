@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from protocol import codec, limits
 from protocol.content import sealing
+from protocol.content.manifests.contents import FILE_HASH_BYTES
 
 _FIELDS = 6
-_HASH_BYTES = 32
 _NUMBER_BYTES = 8
 _UNKNOWN = -(2**63)
 """In place of a time that says nothing."""
@@ -69,7 +69,7 @@ class WrittenTree:
             codec.sized(fields.bytes(), _NUMBER_BYTES * count),
         )
         flags = codec.sized(fields.bytes(), count)
-        hashes = codec.sized(fields.bytes(), _HASH_BYTES * count)
+        hashes = codec.sized(fields.bytes(), FILE_HASH_BYTES * count)
         empty_folders = fields.texts(limits.MANIFEST_FOLDERS)
         fields.end()
         return cls(
@@ -80,7 +80,7 @@ class WrittenTree:
                     struct.unpack(f">{count}Q", sizes),
                     struct.unpack(f">{count}q", times),
                     flags,
-                    struct.iter_unpack(f"{_HASH_BYTES}s", hashes),
+                    struct.iter_unpack(f"{FILE_HASH_BYTES}s", hashes),
                     strict=True,
                 )
             ),

@@ -46,9 +46,9 @@ class LineageBody:
         sized(self.wrapped_key, WRAPPED_KEY_BYTES)
         if self.previous:
             sized(self.previous, 32)
-        list_of(list(self.origins), str, max_items=limits.LINEAGE_ORIGINS)
+        list_of(list(self.origins), str, max_items=limits.ORIGINS_NAMED)
         for origin in self.origins:
-            ranged(len(origin), 1, limits.LINEAGE_ORIGIN_BYTES)
+            ranged(len(origin), 1, limits.ORIGIN_BYTES)
             if any(ord(one) not in _PRINTABLE for one in origin):
                 raise Malformed("an origin with a character that no address has")
 
@@ -65,7 +65,7 @@ class LineageBody:
         mod_id, version, wrapped_key, previous, origins, policy, reserved = shape(
             value, bytes, int, bytes, bytes, list, int, bytes
         )
-        list_of(origins, str, max_items=limits.LINEAGE_ORIGINS)
+        list_of(origins, str, max_items=limits.ORIGINS_NAMED)
         ranged(policy, OPEN_POLICY, OPEN_POLICY)
         sized(reserved, 0)
         return cls(mod_id, version, wrapped_key, previous, tuple(origins))

@@ -49,7 +49,7 @@ LONGEST = LineageBody(
     limits.LINEAGE_VERSION_MAX,
     WRAPPED,
     bytes(32),
-    ("h" * limits.LINEAGE_ORIGIN_BYTES,) * limits.LINEAGE_ORIGINS,
+    ("h" * limits.ORIGIN_BYTES,) * limits.ORIGINS_NAMED,
 )
 
 
@@ -71,10 +71,10 @@ def test_the_longest_body_fits_a_record() -> None:
         [MOD, 1, WRAPPED[:-1], b"", [], 0, b""],
         [MOD, 1, WRAPPED, b"\0", [], 0, b""],
         [MOD, 1, WRAPPED, bytes(33), [], 0, b""],
-        [MOD, 1, WRAPPED, b"", ["a"] * (limits.LINEAGE_ORIGINS + 1), 0, b""],
+        [MOD, 1, WRAPPED, b"", ["a"] * (limits.ORIGINS_NAMED + 1), 0, b""],
         [MOD, 1, WRAPPED, b"", [""], 0, b""],
         [MOD, 1, WRAPPED, b"", [b"a"], 0, b""],
-        [MOD, 1, WRAPPED, b"", ["a" * (limits.LINEAGE_ORIGIN_BYTES + 1)], 0, b""],
+        [MOD, 1, WRAPPED, b"", ["a" * (limits.ORIGIN_BYTES + 1)], 0, b""],
         [MOD, 1, WRAPPED, b"", ["http://a/\u202e"], 0, b""],
         [MOD, 1, WRAPPED, b"", ["http://a/ b"], 0, b""],
         [MOD, 1, WRAPPED, b"", ["http://a/\n"], 0, b""],
