@@ -1,4 +1,4 @@
-"""A new name for a file or folder that is never given over another one's head.
+"""Renames of files and folders that replace nothing.
 
 POSIX's `rename` replaces what has the name. Linux and macOS have a call that does not; where a file
 system does not know it, a hard link does the same for files, and what knows neither is looked at

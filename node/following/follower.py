@@ -215,7 +215,7 @@ class Follower:
         if state.mod_id in (follow.mod_id, newest):
             return
         mod = await vault.mod(state.mod_id)
-        if mod is None or mod.lineage_key != follow.lineage_key or mod.patch_of is not None:
+        if mod is None or not mod.is_version_of(follow.lineage_key):
             raise TargetExists(f"{follow.target} has another mod by now")
         size = mod.bytes + limits.DISK_ENTRY_BYTES * mod.files
         await self._change(mod_id=mod.mod_id, version=mod.version, disk_bytes=size)

@@ -195,7 +195,7 @@ class Following:
         """Whether a mod is of the lineage of a version, as far as this node can tell."""
         known = await self._vault.mod(mod_id)
         if known is not None:
-            return known.lineage_key == link.lineage_key and known.patch_of is None
+            return known.is_version_of(link.lineage_key)
         return await self.chain.leads_to(link, version, mod_id)
 
     async def unfollow(self, lineage: bytes) -> FollowView:

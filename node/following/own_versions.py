@@ -211,7 +211,7 @@ class OwnVersions:
         return [
             mod.mod_id
             for mod in await self._vault.mods()
-            if mod.lineage_key == lineage_key and mod.patch_of is None and mod.version < oldest
+            if mod.is_version_of(lineage_key) and mod.version < oldest
             if mod.mod_id not in asked_for
         ]
 

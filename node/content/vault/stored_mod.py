@@ -35,6 +35,10 @@ class StoredMod:
     patch_of: Hash | None = None
     """Of a patch: the mod id of the version that it changes."""
 
+    def is_version_of(self, lineage_key: PublicKey) -> bool:
+        """Whether it is a version of a lineage, and no patch."""
+        return self.lineage_key == lineage_key and self.patch_of is None
+
     @property
     def link(self) -> ModLink:
         """The link to pass on; it opens the mod if the content key is known."""

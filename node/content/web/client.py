@@ -1,4 +1,4 @@
-"""One connection of an HTTP client: its requests, one after another, and the way back."""
+"""One connection of an HTTP client: its requests, one after another, and what is sent to it."""
 
 import asyncio
 import contextlib

@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 _RETRY: Final = "Retry-After: 10"
 
 
-class _Knock(asyncio.Protocol):
+class _Arrival(asyncio.Protocol):
     """A connection that has just come."""
 
     def __init__(self, server: "WebServer") -> None:
@@ -90,7 +90,7 @@ class WebServer:
         loop = asyncio.get_running_loop()
         try:
             self._listening = await loop.create_server(
-                lambda: _Knock(self), host, port, backlog=limits.HTTP_ARRIVALS
+                lambda: _Arrival(self), host, port, backlog=limits.HTTP_ARRIVALS
             )
         except OSError as error:
             raise port_refused(error, f"cannot serve HTTP on {host}:{port}", BadConfig) from error

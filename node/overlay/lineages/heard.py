@@ -2,7 +2,7 @@
 
 It comes by a read of the DHT, by a link, by a peer that stores it here, or is this node's own. It
 is judged by what was seen before, and all who watch learn of what is newer and of forks, once.
-What was seen outlives the run: `changed` has what is to be written down (`remember`).
+What was seen outlives the run: `changed` has what is to be written down (`Remembering`).
 """
 
 import asyncio

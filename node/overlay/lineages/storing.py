@@ -1,4 +1,4 @@
-"""Storing the records of lineages again, so that they outlive their publisher's holiday.
+"""Storing the records of lineages again, so that they last while their publisher is away.
 
 Each node that keeps a lineage looks now and then whether its newest record is at all of the k
 contacts nearest to its key, and stores it where it is not. The first that looks mends what churn
