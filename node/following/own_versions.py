@@ -230,8 +230,7 @@ class OwnVersions:
         """
         given = parse_export(text)
         known = await self._vault.recall(lambda tables: tables.lineages.named(given.name))
-        if known is not None and known.seed != given.seed:
-            raise NameTaken(f"a mod {quoted(given.name)} was shared from this home already")
+        _check_same(known, given)
         head, version = None, 0
         if given.newest is not None:
             body = body_of(given.newest)
@@ -244,6 +243,8 @@ class OwnVersions:
         newest = self._lineages.heard.newest(given.keys.public_key)
 
         def add(tables: VaultTables) -> Lineage:
+            known = tables.lineages.named(given.name)  # again, as a share may have begun one
+            _check_same(known, given)
             number = known.number if known else tables.lineages.add(given.name, given.secret)
             tables.lineages.give_seed(number, given.seed)
             if given.newest is not None and head and (known is None or version > known.version):
@@ -261,3 +262,9 @@ class OwnVersions:
         lineage = await self._vault.record(add)
         await self._keep(lineage.number, lineage.keys)
         return self._view(lineage)
+
+
+def _check_same(known: Lineage | None, given: LineageExport) -> None:
+    """Raise NameTaken where this home has another mod of the name of one that was exported."""
+    if known is not None and known.seed != given.seed:
+        raise NameTaken(f"a mod {quoted(given.name)} was shared from this home already")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from node.content.publish import walk
 from node.content.vault.stored_mod import Lineage
-from node.content.vault.tables.vault_tables import TableChange
+from node.content.vault.tables.vault_tables import TableChange, VaultTables
 from node.content.vault.vault import Vault
 from node.environment import Environment
 from node.files import check_text
@@ -77,28 +77,33 @@ class OwnLineages:
         known = await self._vault.recall(lambda tables: tables.lineages.named(name))
         if known is None and continues:
             raise BadInput(f"no mod {quoted(name)} was shared from this home, which --as names")
-        if known is not None and not continues and known.path not in (None, str(path)):
-            raise NameTaken(
-                f"the mod {quoted(name)} was shared from {known.path}, and this is {path}: all that"
-                " follow it would get this instead",
-                advice=f"With --as {quoted(name)} this is its next version; with --name it is a "
-                "mod of its own.",
-            )
+        if known is not None and not continues:
+            _check_made_of(known, path)
         return known or await self._begin(name)
 
     async def _begin(self, name: str) -> Lineage:
+        """A lineage of this name, which another share may have begun meanwhile."""
         secret = self._environment.rng.randbytes(sealing.AES_KEY_BYTES)
-        number = await self._vault.record(lambda tables: tables.lineages.add(name, secret))
-        return Lineage(number, name, secret, None, None)
+
+        def begin(tables: VaultTables) -> Lineage:
+            known = tables.lineages.named(name)
+            return known or Lineage(tables.lineages.add(name, secret), name, secret, None, None)
+
+        return await self._vault.record(begin)
 
     def publishing(self, lineage: Lineage) -> asyncio.Lock:
         """Held while a version of a lineage is made: versions follow one another."""
         return self._publishing.setdefault(lineage.number, asyncio.Lock())
 
-    async def latest(self, lineage: Lineage) -> Lineage:
-        """The same lineage as it is now, here or where another machine has gone on with it."""
+    async def latest(self, lineage: Lineage, path: Path, *, continues: bool) -> Lineage:
+        """The same lineage as it is now, here or where another machine has gone on with it.
+
+        Raises NameTaken where it is another folder's by now, as of `choose`.
+        """
         found = await self._vault.recall(lambda tables: tables.lineages.named(lineage.name))
         lineage = found or lineage
+        if not continues:
+            _check_made_of(lineage, path)
         newer = await self._find_newest(lineage)
         if newer is None or newer.version <= lineage.version:
             return lineage
@@ -121,6 +126,18 @@ class OwnLineages:
         previous = lineage.head if is_new else lineage.previous
         return lambda tables: tables.lineages.publish(
             lineage.number, str(path), version, head, previous
+        )
+
+
+def _check_made_of(lineage: Lineage, path: Path) -> None:
+    """Raise NameTaken where a lineage has a version that was made of another folder than `path`."""
+    if lineage.version and lineage.path != str(path):
+        name, made_of = quoted(lineage.name), lineage.path or "another machine"
+        raise NameTaken(
+            f"the mod {name} was shared from {made_of}, and this is {path}: all that"
+            " follow it would get this instead",
+            advice=f"With --as {name} this is its next version; with --name it is a "
+            "mod of its own.",
         )
 
 

@@ -105,7 +105,7 @@ class Publisher:
         lineage = await self._lineages.choose(real, name, continues=continues)
         async with self._lineages.publishing(lineage):
             await self._let_settle(found)
-            lineage = await self._lineages.latest(lineage)
+            lineage = await self._lineages.latest(lineage, real, continues=continues)
             async with self._vault.holding():
                 kept_back = await loop.run_in_executor(None, self._guard.secrets)
                 publication = _Publication(self._vault, lineage, found, report, kept_back)

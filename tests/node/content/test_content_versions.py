@@ -1,10 +1,13 @@
 """Versions of a mod: each follows the one before, and another folder does so only if asked to."""
 
+import asyncio
 import os
 import sqlite3
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,9 @@ from node.content.publish.publisher import PublishedMod
 from node.content.vault.stored_mod import Lineage
 from node.content.vault.tables.lineage_table import LineageTable
 from node.environment import Environment
+from node.following.own_versions import OwnVersions
+from node.overlay.lineages.heard import HeardLineages
+from protocol.content.lineage.export import LineageExport
 from protocol.content.manifests.contents import VersionKeys
 from protocol.errors import BadInput, DiskError, NameTaken
 from protocol.identity import Identity
@@ -95,6 +101,60 @@ async def test_another_folder_continues_a_mod_only_if_a_person_says_so(tmp_path:
             await node.publisher.publish(mine)
         with pytest.raises(BadInput, match="no mod 'hats' was shared"):
             await node.publisher.publish(mine, "hats", continues=True)
+
+
+async def test_of_two_folders_of_one_name_shared_at_once_one_is_refused(tmp_path: Path) -> None:
+    """Whichever comes second must not replace what follows the first."""
+    async with content_node(tmp_path) as node:
+        for number in range(3):
+            mine = write_files(tmp_path / "mine" / f"data{number}", {"a": b"1"})
+            other = write_files(tmp_path / "other" / f"data{number}", {"a": b"2"})
+            shares = (node.publisher.publish(one) for one in (mine, other))
+            told = await asyncio.gather(*shares, return_exceptions=True)
+            (shared,) = (one for one in told if isinstance(one, PublishedMod))
+            assert shared.version == 1
+            assert [type(one) for one in told if one is not shared] == [NameTaken]
+
+
+async def test_one_folder_shared_twice_at_once_is_one_version(tmp_path: Path) -> None:
+    async with content_node(tmp_path) as node:
+        for number in range(3):
+            source = write_files(tmp_path / f"hats{number}", {"a": b"1"})
+            shares = (node.publisher.publish(source) for _ in range(2))
+            both = await asyncio.gather(*shares)
+            assert {(one.mod_id, one.version) for one in both} == {(both[0].mod_id, 1)}
+
+
+async def test_a_folder_continues_what_came_of_another_machine_only_if_a_person_says_so(
+    tmp_path: Path,
+) -> None:
+    source = write_files(tmp_path / "hats", {"a": b"1"})
+    async with content_node(tmp_path) as node:
+        first = await node.publisher.publish(source)
+        number, head = first.lineage, keys_of(first)
+        await node.vault.record(lambda tables: tables.lineages.publish(number, None, 1, head, None))
+        write_files(source, {"a": b"2"})
+        with pytest.raises(NameTaken, match="was shared from another machine"):
+            await node.publisher.publish(source)
+        assert (await node.publisher.publish(source, "hats", continues=True)).version == 2
+
+
+async def test_an_exported_mod_takes_no_name_that_is_taken_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with content_node(tmp_path) as node:
+        vault, recall = node.vault, node.vault.recall
+
+        async def recall_before_a_share(read: Any) -> Any:
+            found = await recall(read)
+            await vault.record(lambda tables: tables.lineages.add("hats", b"s" * 32))
+            return found
+
+        monkeypatch.setattr(vault, "recall", recall_before_a_share)
+        lineages: Any = SimpleNamespace(heard=HeardLineages())
+        exported = LineageExport("hats", b"t" * 32, b"u" * 32, None)
+        with pytest.raises(NameTaken, match="'hats' was shared from this home already"):
+            await OwnVersions(vault, lineages).take_over(str(exported))
 
 
 async def test_a_folder_continues_what_it_was_called(tmp_path: Path) -> None:
