@@ -109,6 +109,10 @@ def test_exported_keys_are_the_person_s_alone_and_replace_no_file(
     made.write_text("mine")
     assert status_of("lineage", "export", "hats", "keys.txt") == exits.USAGE
     assert made.read_text() == "mine"
+    if sys.platform != "win32":  # where links need a right
+        (tmp_path / "link").symlink_to(tmp_path / "on a disk that is not there")
+        assert status_of("lineage", "export", "hats", "link") == exits.USAGE
+        assert (tmp_path / "link").is_symlink()
 
 
 def test_versions_tell_where_the_list_ends_and_why(

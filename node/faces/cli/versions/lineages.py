@@ -1,5 +1,6 @@
 """lineage: the mods that are shared from here, through all their versions."""
 
+import os
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ from node.faces.cli.client import ControlClient
 from node.faces.cli.terminal import given
 from node.faces.cli.terminal.typos import GroupWithHints
 from node.faces.cli.terminal.words import PathWord, Word, shell_word
-from node.files import write_atomically, writing
+from node.files import write_atomically
 from protocol import limits
 from protocol.errors import BadInput
 
@@ -77,11 +78,10 @@ def export(name: str, file: Path, home: Path, as_json: bool) -> None:
 
     With a copy of FILE anybody can publish versions of the mod: keep it as you keep a password.
     """
-    told = ControlClient(home).post("/v1/lineages/export", {"name": name})
-    if file.exists():
+    if os.path.lexists(file):
         raise BadInput(f"{file} is there already: name another file")
-    with writing(file):
-        write_atomically(file, f"{told['lineage']}\n".encode())
+    told = ControlClient(home).post("/v1/lineages/export", {"name": name})
+    write_atomically(file, f"{told['lineage']}\n".encode())
     if as_json:
         output.show_json({"name": told["name"], "path": str(file)})
         return
