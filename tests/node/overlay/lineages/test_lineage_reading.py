@@ -1,11 +1,13 @@
 """Lineages in the DHT: read, polled, judged by what was seen, stored again, and renewed."""
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
 
 from node.overlay.lineages import publisher
+from node.overlay.lineages import reader as reader_module
 from node.overlay.lineages.heard import LineageNews
 from node.overlay.lineages.lineages import Lineages
 from protocol import limits
@@ -151,7 +153,10 @@ async def test_a_poll_looks_up_now_and_then() -> None:
     await world.close()
 
 
-async def test_what_is_older_than_what_was_seen_is_refused_and_said() -> None:
+async def test_what_is_older_than_what_was_seen_is_refused_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, reader_module.__name__)
     world = await world_of(12)
     sharer, reader = world.residents[3], world.residents[7]
     first = signed(None, world.loop.wall_time())
@@ -164,6 +169,7 @@ async def test_what_is_older_than_what_was_seen_is_refused_and_said() -> None:
             found = await read(LINEAGE_KEY)
             assert (found.newest, found.is_replayed, found.is_new) == (second, True, False)
     assert told == []
+    assert caplog.text.count("older than one seen") == 2
     await world.close()
 
 
