@@ -16,7 +16,8 @@ class Hearing:
 
     def __init__(self, vault: Vault, membership: Membership, pool: LinkPool) -> None:
         heard, wall = membership.lineages.heard, membership.own_clock.now
-        self.news = News(heard, wall, puzzle_bits=membership.settings.puzzle_bits)
+        serves, puzzle_bits = membership.presence.serves, membership.settings.puzzle_bits
+        self.news = News(heard, serves, wall, puzzle_bits=puzzle_bits)
         self._remembering = Remembering(vault, heard, wall)
         self._pool = pool
         self._tasks = TaskOwner("hearing")

@@ -85,12 +85,21 @@ class _NewsLink:
 
 
 class News:
-    """`attach` it to each link. `wall` is the corrected clock's seconds."""
+    """`attach` it to each link. `wall` is the corrected clock's seconds.
+
+    `serves`: whether this node serves a mod, by its mod id, as its provider record tells all.
+    """
 
     def __init__(
-        self, heard: HeardLineages, wall: Callable[[], float], *, puzzle_bits: int
+        self,
+        heard: HeardLineages,
+        serves: Callable[[bytes], bool],
+        wall: Callable[[], float],
+        *,
+        puzzle_bits: int,
     ) -> None:
         self._heard = heard
+        self._serves = serves
         self._wall = wall
         self._puzzle_bits = puzzle_bits
         self._followed: dict[bytes, bytes] = {}
@@ -154,11 +163,16 @@ class News:
     # What peers follow --------------------------------------------------------------------
 
     def _peer_follows(self, news: _NewsLink, keys: Sequence[bytes]) -> None:
-        """Tell a peer what is known of the lineages that it follows, if this node keeps them."""
+        """Tell a peer the newest versions that are known of the lineages that it follows.
+
+        Those alone that this node keeps or serves: a peer that is told of others would learn what
+        was only looked at here.
+        """
         for key in keys:
-            lineage = self._heard.kept_under(key)
-            newest = self._heard.newest(lineage) if lineage is not None else None
-            if newest is not None:
+            newest = self._heard.newest_under(key)
+            if newest is None:
+                continue
+            if self._heard.is_kept(key) or self._serves(history.body_of(newest).mod_id):
                 news.tell(newest)
 
     def _tell_links(self, heard: LineageNews) -> None:

@@ -42,6 +42,7 @@ class HeardLineages:
         self._max_heard = max_heard
         self._seen: dict[bytes, Seen] = {}
         self._newest: dict[bytes, Record] = {}
+        """By the DHT keys of the lineages."""
         self._kept: dict[bytes, bytes] = {}
         """The public keys of what is kept, by their DHT keys."""
         self._keeps_some = asyncio.Event()
@@ -67,7 +68,7 @@ class HeardLineages:
         self._keeps_some.set()
         if newest is not None:
             self._judge(newest)
-            self._newest.setdefault(lineage, newest)
+            self._newest.setdefault(newest.key, newest)
 
     def drop(self, lineage: bytes) -> None:
         """It does so no more; what was seen is remembered as of any other lineage."""
@@ -84,13 +85,17 @@ class HeardLineages:
         """The public keys of the lineages that are kept."""
         return list(self._kept.values())
 
-    def kept_under(self, key: bytes) -> bytes | None:
-        """The lineage that is kept and has this DHT key."""
-        return self._kept.get(key)
+    def is_kept(self, key: bytes) -> bool:
+        """Whether the lineage with this DHT key is kept."""
+        return key in self._kept
 
     def newest(self, lineage: bytes) -> Record | None:
         """The record that is followed, if its bytes are known; it may have expired."""
-        return self._newest.get(lineage)
+        return self.newest_under(lineage_key(lineage))
+
+    def newest_under(self, key: bytes) -> Record | None:
+        """The same of the lineage with this DHT key."""
+        return self._newest.get(key)
 
     def seen(self, lineage: bytes) -> Seen | None:
         """What was seen of a lineage, in this run or before."""
@@ -98,7 +103,7 @@ class HeardLineages:
 
     def is_expired(self, lineage: bytes, now: float) -> bool:
         """Whether the record that is followed was not renewed in time; `now` in wall seconds."""
-        newest = self._newest.get(lineage)
+        newest = self.newest(lineage)
         return newest is not None and newest.expires <= now
 
     def is_forked(self, lineage: bytes) -> bool:
@@ -113,7 +118,7 @@ class HeardLineages:
 
         That is one to be followed whose bytes were not known, also if its hash was, or a fork.
         """
-        before = self._newest.get(record.public_key)
+        before = self._newest.get(record.key)
         news = self._judge(record)
         if news.fork is not None:
             one, other = (digest.hex() for digest in news.fork.hashes)
@@ -121,7 +126,7 @@ class HeardLineages:
                 "a lineage was continued twice after %d records: %s and %s",
                 *(news.fork.sequence, one, other),
             )
-        is_gained = before is not self._newest.get(record.public_key)
+        is_gained = before is not self._newest.get(record.key)
         if is_gained or news.fork is not None:
             for take in self._watchers:
                 take(news)
@@ -136,9 +141,9 @@ class HeardLineages:
         lineage = record.public_key
         before = self._seen.get(lineage)
         judgement = history.judge(before, record)
-        newest = self._newest.get(lineage)
+        newest = self._newest.get(record.key)
         if judgement.age is not Age.OLDER and (newest is None or newest.raw != record.raw):
-            self._newest[lineage] = record
+            self._newest[record.key] = record
         if judgement.seen != before:
             self._seen.pop(lineage, None)
             self._seen[lineage] = judgement.seen
@@ -154,7 +159,7 @@ class HeardLineages:
             if oldest is None:
                 return
             del self._seen[oldest]
-            self._newest.pop(oldest, None)
+            self._newest.pop(lineage_key(oldest), None)
             self._note_changed(oldest)
 
     # What outlives the run ----------------------------------------------------------------

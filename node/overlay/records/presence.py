@@ -70,6 +70,10 @@ class Presence:
         if availability.shard_bits_for(wanted) != had_bits:
             self.publish_peer()
 
+    def serves(self, mod_id: bytes) -> bool:
+        """Whether this node serves a mod, in part at least."""
+        return mod_id in self._served
+
     def _refresh_shards(self) -> None:
         """Announce the filters that changed by more than SHARD_CHANGE, the others when due."""
         shards = availability.spread(self._served)

@@ -8,6 +8,7 @@ import pytest
 from node.following.news import News
 from node.overlay.lineages.heard import HeardLineages, LineageNews
 from protocol import limits, records
+from protocol.content.lineage import history
 from protocol.content.lineage.frames import (
     FollowFrame,
     NewsFrame,
@@ -40,7 +41,8 @@ class Peer:
     def __init__(self, number: int) -> None:
         self.peer_id = bytes((number,)) * 20
         self.heard = HeardLineages()
-        self.news = News(self.heard, lambda: NOW_S, puzzle_bits=0)
+        self.served = set[bytes]()
+        self.news = News(self.heard, self.served.__contains__, lambda: NOW_S, puzzle_bits=0)
         self.told: list[LineageNews] = []
         self.heard.watch(self.told.append)
 
@@ -85,6 +87,22 @@ async def test_a_follower_hears_at_once_of_what_a_linked_node_knows_or_learns() 
     await asyncio.sleep(NOTICED_S)
     assert follower.records() == [FIRST, SECOND]
     assert holder.records() == [SECOND], "nothing came back"
+
+
+async def test_a_holder_that_does_not_follow_tells_a_link_that_opens_later() -> None:
+    """Of the version that it serves; what it only looked up it keeps to itself."""
+    getter, reader, follower = Peer(1), Peer(2), Peer(3)
+    for peer in (getter, reader):
+        peer.heard.hear(SECOND)
+    getter.served.add(history.body_of(SECOND).mod_id)
+    reader.served.add(history.body_of(signed(number=1)).mod_id)
+    follower.follow()
+    linked(reader, follower)
+    await asyncio.sleep(NOTICED_S)
+    assert follower.records() == []
+    linked(getter, follower)
+    await asyncio.sleep(NOTICED_S)
+    assert follower.records() == [SECOND]
 
 
 async def test_news_goes_along_a_chain_of_followers() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 from node.overlay.lineages.heard import HeardLineages
 from protocol.content.lineage.history import Age
-from protocol.records import Record, lineage_key
+from protocol.records import Record
 from tests.protocol.content.lineage.signed import signed_for
 
 
@@ -15,13 +15,14 @@ async def test_of_what_is_not_kept_the_least_recently_changed_is_forgotten() -> 
     for record in looked_at:
         heard.hear(record)
     assert len(heard) == 11
-    assert heard.newest(kept.public_key) == kept
+    assert heard.newest(kept.public_key) == kept == heard.newest_under(kept.key)
+    assert heard.is_kept(kept.key)
     known = [record for record in looked_at if heard.newest(record.public_key) is not None]
     assert known == looked_at[10:]
     heard.drop(kept.public_key)
     assert len(heard) == 10
     assert heard.kept() == []
-    assert heard.kept_under(lineage_key(kept.public_key)) is None
+    assert not heard.is_kept(kept.key)
 
 
 async def test_what_was_seen_outlives_the_run_and_older_records_stay_older() -> None:
