@@ -1270,9 +1270,15 @@ ORIGIN_RESTS_COUNTED = 16
 rest to all of it, twice as long each time, up to an hour."""
 
 ORIGIN_CONNECTIONS = 4
+ORIGIN_CONNECTIONS_ALL = 64
 ORIGIN_CONNECT_S = 8.0
 ORIGIN_READ_S = 30.0
-"""Requests to one origin at once; how long one may take to connect, and send nothing."""
+"""Requests to the server of an origin at once, and to all servers of origins; how long one may take
+to connect, and send nothing."""
+
+ORIGIN_TURN_S = 2.0
+"""So long one of these lasts at most while another download has none of them and waits, or has
+fewer by two; a range that is asked for then is about half as long."""
 
 ORIGIN_REDIRECTS = 5
 ORIGIN_REDIRECT_BYTES = 2048

@@ -132,7 +132,8 @@ class GetResult:
     signaled_via: tuple[ShownPeerId, ...]
     """The registrars that forwarded the calls."""
     sources: tuple[str, ...]
-    """The names of the sources of these bytes, each verified: a peer's is its id."""
+    """The names of the sources of these bytes, each verified: a peer's is its id, an origin's
+    its URL."""
     banned: tuple[str, ...]
     """The names of sources that broke a rule, and of which nothing more was taken.
 

@@ -38,7 +38,7 @@ class SwarmSource:
         """The chunks that it may still send until it confirms that they were taken back."""
         self._lacks: set[int] = set()
         self._arrived = 0
-        self._progressed = self._busy_since = now
+        self._progressed = self._busy_since = self._asked_at = now
         self._spare_since: float | None = None
         self._spare_s = 0.0
         """Since when it has had nothing to do, if it has nothing, and for how long before."""
@@ -159,6 +159,10 @@ class SwarmSource:
             self._asked[chunk] = None
             self.asked_bytes += self._lengths[chunk]
 
+    def not_asked_yet(self, now: float) -> None:
+        """What it owes has not been asked of it: others may be, and it is not silent."""
+        self._asked_at = now
+
     def forget(self, chunk: int) -> None:
         """It owes this chunk no more."""
         del self._asked[chunk]
@@ -269,7 +273,7 @@ class SwarmSource:
         if self.idle and not self.cancelling:
             return False
         patience_s = limits.SILENT_S + self._bytes_owed / limits.LEAST_BYTES_PER_SECOND
-        return now - self._progressed > patience_s
+        return now - max(self._progressed, self._asked_at) > patience_s
 
     @property
     def _bytes_owed(self) -> int:

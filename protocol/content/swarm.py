@@ -198,6 +198,10 @@ class Swarm:
         """`size` bytes of some chunk came from a source."""
         self._sources[source].heard(size, now)
 
+    def not_asked_yet(self, source: SourceName, now: float) -> None:
+        """What a source was to be asked for has not left this node: it is late, and not silent."""
+        self._sources[source].not_asked_yet(now)
+
     def cancelled(self, source: SourceName) -> None:
         """A source confirmed a cancel: what was released from it comes no more."""
         self._sources[source].cancelled()

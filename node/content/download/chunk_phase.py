@@ -158,6 +158,9 @@ class ChunkPhase(DownloadPhase[None]):
 
     def reviewed(self, now: float) -> None:
         """Ask other sources for the chunks of one that stalls."""
+        for name in self._swarm.sources:
+            if self._sources.by_name[name].stream.waits:
+                self._swarm.not_asked_yet(name, now)
         for name, verdict in self._swarm.review(now):
             if verdict is StallVerdict.SILENT:
                 self._sources.lose(name, verdict.value)

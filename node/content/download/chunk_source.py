@@ -13,6 +13,12 @@ from protocol.content.frames import ContentAnswer
 class AnswerReader(Protocol):
     """Takes the answers of streams. Called on the event loop."""
 
+    def weight(self) -> int:
+        """The part of its download beside others, where these share something scarce; 1 at least.
+
+        It may be another one each time.
+        """
+
     def stream_answered(self, stream: "ChunkStream", answer: ContentAnswer) -> None:
         """An answer came."""
 
@@ -34,6 +40,12 @@ class ChunkStream(Protocol):
     @property
     def round_trip_s(self) -> float | None:
         """The time to the source and back at present, in seconds; None if it is not known."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the source was not asked yet, as this node's other downloads come first: then it
+        is no silence that nothing comes of it.
+        """
 
     @property
     def next_chunk(self) -> int | None:

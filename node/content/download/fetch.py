@@ -56,7 +56,7 @@ class Fetched:
 class Member:
     """One `get` that wants a fetch. `ended` gets why it goes on without it.
 
-    `weight`: its part of the download limit, by those of others.
+    `weight`: its part of the download limit and of origins' connections, by those of others.
     """
 
     report: ReportProgress
@@ -260,6 +260,7 @@ class Fetch:
         self._sources = sources = Sources(
             *(self._mod_id, self._parts.refusals, self._find_sources),
             *(self._wait_s, self._patience, self._tell),
+            weight=self._weight,
         )
         try:
             async with asyncio.TaskGroup() as group:

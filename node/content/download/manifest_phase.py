@@ -33,6 +33,8 @@ class _Asked:
     source: Source
     pieces: ManifestPieces
     since: float
+    waited_s: float = 0.0
+    """How long after that it had not been asked, as other downloads came first."""
     is_late: bool = False
 
 
@@ -118,7 +120,9 @@ class ManifestPhase(DownloadPhase[bytes]):
             late_s = limits.LATE_S + came / limits.LATE_BYTES_PER_SECOND
             asked.is_late = age > self._patience * late_s
             asked.source.judge(late=asked.is_late)
-            if age > limits.SILENT_S + length / limits.LEAST_BYTES_PER_SECOND:
+            if asked.source.stream.waits:
+                asked.waited_s = age
+            elif age - asked.waited_s > limits.SILENT_S + length / limits.LEAST_BYTES_PER_SECOND:
                 self._sources.lose(asked.source.name, "its manifest did not come in time")
         self._ask(now)
 

@@ -14,7 +14,8 @@ class Source:
 
     found: ChunkSource
     stream: ChunkStream
-    found_at: float
+    asked_at: float
+    """Since when its stream could have been answered."""
     opened: frames.Opened | None = None
     opened_at: float = 0.0
     bits: bytearray = field(default_factory=bytearray)
@@ -38,7 +39,11 @@ class Source:
         patience_s = limits.STALL_S
         if round_trip_s is not None:
             patience_s = limits.OPEN_ANSWER_S + limits.OPEN_ANSWER_TRIPS * round_trip_s
-        return self.opened is None and now - self.found_at > min(patience_s, limits.SILENT_S)
+        return self.opened is None and now - self.asked_at > min(patience_s, limits.SILENT_S)
+
+    def not_asked_yet(self, now: float) -> None:
+        """Its stream waits for this node's other downloads: it owes no answer."""
+        self.asked_at = now
 
     def opens(self, answer: frames.Opened, now: float) -> None:
         """It has the mod, and can be asked."""

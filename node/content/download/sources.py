@@ -27,6 +27,7 @@ from protocol.errors import (
     RemoteError,
     Unexpected,
 )
+from protocol.rates.rate_shares import alike
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +46,13 @@ class Sources:
         wait_s: Callable[[], float],
         patience: Patience,
         report: ReportProgress,
+        weight: Callable[[], int] = alike,
     ) -> None:
-        """`refusals` counts broken rules by the error's name."""
+        """`refusals` counts broken rules by the error's name.
+
+        `weight`: the part of this download, where downloads share something scarce.
+        """
+        self.weight = weight
         self._refusals = refusals
         self._mod_id = mod_id
         self._now = asyncio.get_running_loop().time
@@ -99,6 +105,8 @@ class Sources:
             await asyncio.sleep(_REVIEW_INTERVAL_S)
             now = self._now()
             for source in tuple(self.by_name.values()):
+                if source.stream.waits:
+                    source.not_asked_yet(now)
                 if source.is_unanswering(now):
                     self.lose(source.name, "it did not answer")
             if self._phase is not None:

@@ -11,7 +11,8 @@ import contextlib
 import logging
 import ssl
 import urllib.request
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -24,6 +25,7 @@ from node.content.origins.connecting import (
     connector,
     system_look_up,
 )
+from node.content.origins.connections import Asker, Connection, OriginConnections
 from node.machine.refusals import reason_of
 from protocol import limits
 from protocol.content.origins.answers import REDIRECTS
@@ -49,6 +51,14 @@ def environment_proxy(scheme: str, host: str) -> str | None:
     return f"http://{named}" if named and "://" not in named else named
 
 
+@dataclass(frozen=True, slots=True)
+class OriginAnswer:
+    """The head of an answer, whose body is to be read, and the connection by which it comes."""
+
+    http: aiohttp.ClientResponse
+    connection: Connection
+
+
 class OriginClient:
     """The connections to all origins of a node. `close` it."""
 
@@ -65,6 +75,7 @@ class OriginClient:
         self._find_proxy = find_proxy
         self._tls = tls
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._connections = OriginConnections()
 
     async def close(self) -> None:
         """End all connections."""
@@ -72,13 +83,25 @@ class OriginClient:
             await session.close()
         self._sessions.clear()
 
+    def others_wait(self, url: str, asker: Asker) -> bool:
+        """Whether another download waits for a connection to the server of a URL."""
+        return self._connections.others_wait(URL(url, encoded=True), asker)
+
+    @contextlib.asynccontextmanager
     async def get(
-        self, url: str, *, trusted: bool, byte_range: tuple[int, int] | None = None
-    ) -> aiohttp.ClientResponse:
+        self,
+        url: str,
+        asker: Asker,
+        *,
+        trusted: bool,
+        byte_range: tuple[int, int] | None = None,
+        is_long: bool = False,
+    ) -> AsyncIterator[OriginAnswer]:
         """The answer to a GET, once its head is here; redirects are followed.
 
         `trusted`: the URL is of this node's own settings, so that its host may be private, and a
-        proxy may be asked. Raises OriginFailed, BadAnswer.
+        proxy may be asked. `is_long`: the answer is one that lasts, as `Connection.keep` has it.
+        Raises OriginFailed, BadAnswer, and TurnOver, also inside, when the download's turn is over.
         """
         headers = {"Accept-Encoding": "identity", "User-Agent": _USER_AGENT}
         if byte_range is not None:
@@ -86,12 +109,13 @@ class OriginClient:
         at = URL(url, encoded=True)
         own_host = at.host if trusted else None
         for _ in range(limits.ORIGIN_REDIRECTS + 1):
-            answer = await self._ask(at, headers, trusted=at.host == own_host)
-            if answer.status not in REDIRECTS:
-                return answer
-            location = answer.headers.get("Location", "")
-            answer.close()
-            at = _next(at, location)
+            async with self._connections.turn(at, asker, is_long=is_long) as connection:
+                answer = await self._ask(at, headers, trusted=at.host == own_host)
+                async with _closing(answer):
+                    if answer.status not in REDIRECTS:
+                        yield OriginAnswer(answer, connection)
+                        return
+            at = _next(at, answer.headers.get("Location", ""))
         raise BadAnswer(f"it redirects more than {limits.ORIGIN_REDIRECTS} times")
 
     async def _ask(
@@ -128,6 +152,16 @@ class OriginClient:
                 ),
             )
         return self._sessions[trusted]
+
+
+@contextlib.asynccontextmanager
+async def _closing(got: aiohttp.ClientResponse) -> AsyncIterator[None]:
+    """Inside, an answer is read; a connection of which all was read is used again."""
+    try:
+        yield
+        got.release()
+    finally:
+        got.close()
 
 
 _PROXY_LEFT_OUT: Final = (

@@ -107,6 +107,6 @@ def connector(
         resolver=_Resolver(look_up, own_hosts, public_only=public_only),
         use_dns_cache=False,
         ssl=tls or True,
-        limit_per_host=limits.ORIGIN_CONNECTIONS,
+        limit=0,  # OriginConnections says how many there are, and whose
         socket_factory=partial(_public_socket, own_hosts) if public_only else None,
     )

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from node.content.download.chunk_source import AnswerReader, ChunkSource
 from node.content.origins.client import OriginClient
 from node.content.origins.connecting import OwnHosts
+from node.content.origins.connections import Asker
 from node.content.origins.consent import OriginConsent
 from node.content.origins.stream import OriginStream
 from node.tasks import TaskOwner
 from protocol import limits
+from protocol.content.origins.connection_turns import TurnShare
 from protocol.content.origins.health import OriginHealth
 from protocol.errors import OriginFailed
 from protocol.randomness import Random
@@ -88,6 +91,8 @@ class Origins:
         self._health: dict[tuple[str, bytes], OriginHealth] = {}
         """How servers do, and how what they have of single mods does: one mod that was uploaded
         badly says nothing of the others there."""
+        self._shares: WeakKeyDictionary[AnswerReader, TurnShare] = WeakKeyDictionary()
+        """The claims of downloads to connections: each has one, however many origins it has."""
         self._tasks = TaskOwner("origins")
 
     @classmethod
@@ -134,8 +139,11 @@ class Origins:
         left_s = worse.rests_until - asyncio.get_running_loop().time()
         if left_s > 0:
             raise OriginFailed(f"{worse.why}; it is asked again in {left_s:.0f} s")
+        share = self._shares.get(reader) or TurnShare(reader.weight)
+        self._shares[reader] = share
         return OriginStream(
-            *(named.url, mod_id, reader, self._client, server, files, self._tasks, self._rng),
+            *(named.url, mod_id, reader, self._client, Asker(share)),
+            *(server, files, self._tasks, self._rng),
             trusted=named.by is NamedBy.CONFIG,
         )
 

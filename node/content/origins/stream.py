@@ -5,15 +5,17 @@ What fails is tried again; an origin that fails again and again, or does what no
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
 
 from node.content.download.chunk_source import AnswerReader
-from node.content.origins.client import OriginClient, said_of
+from node.content.origins.client import OriginAnswer, OriginClient, said_of
+from node.content.origins.connections import Asker, TurnOver
+from node.content.origins.manifest_file import ORIGIN_STREAM, ManifestFile
 from node.content.origins.whole_file import WholeFile
 from node.tasks import TaskOwner
 from protocol import limits
@@ -22,10 +24,10 @@ from protocol.content.frames import ContentAnswer
 from protocol.content.origins.answers import (
     NotThere,
     RangeBody,
-    manifest_answer,
     range_answer,
     retry_after_s,
 )
+from protocol.content.origins.connection_turns import is_long
 from protocol.content.origins.health import OriginHealth
 from protocol.content.origins.layout import ChunkLayout, ChunkRange, range_bytes
 from protocol.content.origins.pace import RangePace
@@ -35,9 +37,6 @@ from protocol.randomness import Random
 
 _log = logging.getLogger(__name__)
 
-_STREAM: Final = 0
-"""The number in the answers: a stream of an origin has none."""
-_PIECE_BYTES: Final = 2**16
 _HTTP_ERRORS: Final = (aiohttp.ClientError, OSError, ValueError, asyncio.IncompleteReadError)
 
 
@@ -55,6 +54,7 @@ class OriginStream:
         mod_id: bytes,
         reader: AnswerReader,
         client: OriginClient,
+        asker: Asker,
         server: OriginHealth,
         files: OriginHealth,
         tasks: TaskOwner,
@@ -64,23 +64,27 @@ class OriginStream:
     ) -> None:
         self.name = name
         self.is_open = True
-        self._manifest_url, self._chunks_url = (f"{name}/{one}" for one in file_names(mod_id))
+        manifest_url, self._chunks_url = (f"{name}/{one}" for one in file_names(mod_id))
         self._reader = reader
         self._client = client
+        self._asker = asker
         self._server, self._files = server, files
         self._tasks = tasks
         self._rng = rng
         self._trusted = trusted
         self._loop = asyncio.get_running_loop()
-        self._manifest_wanted = asyncio.Event()
+        self._manifest = ManifestFile(
+            partial(client.get, manifest_url, asker, trusted=trusted), self._judged, self._answer
+        )
         self._layout: ChunkLayout | None = None
-        self._is_ranged = self._is_opened = False
         self._whole: WholeFile | None = None
         self._next: int | None = None
         self._wanted: dict[int, None] = {}
         self._wanted_bytes = 0
         self._asked: set[int] = set()
         """The chunks of the ranges that are under way, as far as they have not come."""
+        self._begun: dict[int, bytearray] = {}
+        """What came of chunks whose range ended in favour of another download's."""
         self._pace = RangePace(self._loop.time())
         self._workers: set[asyncio.Task[None]] = set()
         self._opening = self._start(self._open(), "manifest")
@@ -89,6 +93,11 @@ class OriginStream:
         return self._tasks.start(work, name=f"{what} of {self.name}")
 
     # What a download asks -------------------------------------------------------------------
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has yet to ask, as other downloads of this node have the connections."""
+        return self._asker.waits
 
     @property
     def next_chunk(self) -> int | None:
@@ -101,13 +110,15 @@ class OriginStream:
 
     def get_manifest(self) -> None:
         """Ask for the manifest."""
-        self._manifest_wanted.set()
+        self._manifest.want()
 
     def learn_chunks(self, lengths: Sequence[int]) -> None:
         """The manifest is here: of this origin, or of another source."""
         self._layout = ChunkLayout(lengths)
         self._opening.cancel()
-        self._next = int(self._rng.random() * self._layout.chunks) if self._is_ranged else 0
+        self._next = (
+            int(self._rng.random() * self._layout.chunks) if self._manifest.is_ranged else 0
+        )
 
     def get_chunks(self, chunks: tuple[int, ...]) -> None:
         """Ask for chunks by number."""
@@ -123,9 +134,10 @@ class OriginStream:
     def cancel(self) -> None:
         """Take back all that has not come; what is under way ends with its connection."""
         self._wanted.clear()
+        self._begun.clear()
         self._wanted_bytes = 0
         self._end_workers()
-        self._loop.call_soon(self._answer, frames.Cancelled(_STREAM))
+        self._loop.call_soon(self._answer, frames.Cancelled(ORIGIN_STREAM))
 
     def verified(self, size: int) -> None:
         """So many bytes of it were what was asked for."""
@@ -156,47 +168,19 @@ class OriginStream:
         """Get the manifest; again after a failure, unless a part of it was given."""
         while True:
             try:
-                await self._get_manifest()
+                await self._manifest.read()
+            except TurnOver:
+                continue
             except NotThere:
-                self._answer(frames.Refused(_STREAM, frames.NOT_HELD))
+                self._answer(frames.Refused(ORIGIN_STREAM, frames.NOT_HELD))
             except (*_HTTP_ERRORS, OriginFailed, BadAnswer) as error:
                 failure = said_of(error)
                 is_over = self._failed(str(failure), for_good=isinstance(failure, BadAnswer))
-                if not (is_over or self._is_opened):
+                if not (is_over or self._manifest.is_opened):
                     await asyncio.sleep(limits.ORIGIN_RETRY_S)
                     continue
                 self._lose(str(failure))
             return
-
-    async def _get_manifest(self) -> None:
-        async with _closing(
-            await self._client.get(self._manifest_url, trusted=self._trusted)
-        ) as got:
-            found = self._judged(got, lambda: manifest_answer(got.status, got.headers))
-            self._is_ranged = found.has_ranges
-            if found.size is None:
-                data = await _read_up_to(got.content, limits.MANIFEST_BYTES)
-                self._opened(len(data))
-                await self._manifest_wanted.wait()
-                for offset in range(0, len(data), _PIECE_BYTES):
-                    self._give_manifest(offset, data[offset : offset + _PIECE_BYTES])
-                return
-            self._opened(found.size)
-            await self._manifest_wanted.wait()
-            offset = 0
-            while offset < found.size:
-                data = await got.content.read(min(_PIECE_BYTES, found.size - offset))
-                if not data:
-                    raise OriginFailed("its manifest ends before its announced length")
-                self._give_manifest(offset, data)
-                offset += len(data)
-
-    def _opened(self, size: int) -> None:
-        self._is_opened = True
-        self._answer(frames.Opened(_STREAM, size, complete=True))
-
-    def _give_manifest(self, offset: int, data: bytes) -> None:
-        self._answer(frames.ManifestPiece(_STREAM, offset, data))
 
     # Chunks ---------------------------------------------------------------------------------
 
@@ -214,12 +198,19 @@ class OriginStream:
             worker.add_done_callback(self._ended)
 
     def _next_range(self) -> ChunkRange | None:
+        """The next one; short where other downloads wait, and first what is begun already."""
         assert self._layout is not None
         waiting = self._wanted.keys() - self._asked if self._asked else self._wanted.keys()
-        first = next((chunk for chunk in self._wanted if chunk in waiting), None)
+        begun = next((chunk for chunk in self._begun if chunk in waiting), None)
+        first = next((chunk for chunk in self._wanted if chunk in waiting), begun)
         if first is None:
             return None
-        return self._layout.run_around(first, waiting, range_bytes(self._wanted_bytes))
+        most = range_bytes(self._wanted_bytes)
+        if self._client.others_wait(self._chunks_url, self._asker):
+            most = min(most, self._pace.turn_bytes(self._loop.time()))
+        if begun is None:
+            return self._layout.run_around(first, waiting, most)
+        return self._layout.span(begun, self._layout.run_around(begun, waiting, most).end)
 
     def _ended(self, worker: "asyncio.Task[None]") -> None:
         if worker in self._workers:
@@ -227,46 +218,64 @@ class OriginStream:
             self._begin_ranges()
 
     async def _fetch(self, part: ChunkRange) -> None:
+        chunks = range(part.first, part.end)
         try:
             await self._fetch_range(part)
+        except TurnOver:
+            pass  # what has not come is asked for anew, in the next turn
         except NotThere:
             reason = "it has the mod's manifest and not its chunks: upload both files"
             self._failed(reason, for_good=True)
             self._lose(reason)
         except (*_HTTP_ERRORS, OriginFailed, BadAnswer) as error:
             failure = said_of(error)
+            for chunk in chunks:
+                self._begun.pop(chunk, None)
             if self._failed(str(failure), for_good=isinstance(failure, BadAnswer)):
                 self._lose(str(failure))
             else:
                 await asyncio.sleep(limits.ORIGIN_RETRY_S)
         finally:
-            self._take_back(range(part.first, part.end))
+            self._take_back(chunks)
 
     async def _fetch_range(self, part: ChunkRange) -> None:
         assert self._layout is not None
-        layout, asked_at = self._layout, self._loop.time()
-        answer = await self._client.get(
-            self._chunks_url, trusted=self._trusted, byte_range=(part.start, part.last_byte)
-        )
-        self._pace.answered(self._loop.time() - asked_at)
-        async with _closing(answer) as got:
+        total, begun = self._layout.total, len(self._begun.get(part.first, b""))
+        asked = ChunkRange(part.first, part.end, part.start + begun, part.size - begun)
+        async with self._client.get(
+            *(self._chunks_url, self._asker),
+            trusted=self._trusted,
+            byte_range=(asked.start, asked.last_byte),
+            is_long=self._whole is not None and is_long(total),
+        ) as got:
+            http = got.http
+            self._pace.answered(self._loop.time() - got.connection.asked_at)
             found = self._judged(
-                got, lambda: range_answer(got.status, got.headers, part, layout.total)
+                http, lambda: range_answer(http.status, http.headers, asked, total)
             )
             if found.body is RangeBody.WHOLE:
-                await self._read_whole(got.content)
-                return
-            left = found.size
-            for chunk in range(part.first, part.end):
-                size = layout.size(chunk)
-                if left < size:
-                    if chunk == part.first:
-                        raise BadAnswer("it answers with less than a chunk of what was asked for")
-                    return  # it may give less than was asked for; the rest is asked for anew
-                left -= size
-                self._arrived(chunk, await got.content.readexactly(size))
+                await self._read_whole(got)
+            else:
+                await self._read_range(got, part, found.size)
 
-    async def _read_whole(self, body: aiohttp.StreamReader) -> None:
+    async def _read_range(self, got: OriginAnswer, part: ChunkRange, left: int) -> None:
+        """Read the chunks of which so many bytes come, the first from where it was left."""
+        assert self._layout is not None
+        for chunk in range(part.first, part.end):
+            begun = self._begun.get(chunk) if chunk == part.first else None
+            data = self._begun[chunk] = begun or bytearray()
+            lacks = self._layout.size(chunk) - len(data)
+            if left < lacks:
+                if chunk == part.first:
+                    raise BadAnswer("it answers with less than a chunk of what was asked for")
+                del self._begun[chunk]
+                return  # it may give less than was asked for; the rest is asked for anew
+            left -= lacks
+            await _read_into(data, got, lacks)
+            self._begun.pop(chunk, None)
+            self._arrived(chunk, bytes(data))
+
+    async def _read_whole(self, got: OriginAnswer) -> None:
         """Read a file from its beginning, for what is wanted of it, until that lies before."""
         assert self._layout is not None
         own = asyncio.current_task()
@@ -274,11 +283,12 @@ class OriginStream:
         whole = self._whole = self._whole or WholeFile(self._layout)
         if whole.is_read:
             return  # by another worker
+        got.connection.keep(is_long=is_long(self._layout.total))
         for worker in others:
             self._workers.discard(worker)
             worker.cancel()
         self._take_back(tuple(self._asked))
-        with whole.reading(body):
+        with whole.reading(got.http.content):
             while (chunk := await whole.next_of(self._wanted)) is not None:
                 self._arrived(chunk, await whole.take())
 
@@ -296,7 +306,7 @@ class OriginStream:
             del self._wanted[chunk]
             self._wanted_bytes -= len(data)
             self._server.answered()
-            self._answer(frames.ChunkPiece(_STREAM, chunk, 0, data))
+            self._answer(frames.ChunkPiece(ORIGIN_STREAM, chunk, 0, data))
             self._begin_ranges()
 
     # What becomes of it ---------------------------------------------------------------------
@@ -328,21 +338,12 @@ class OriginStream:
             self.close()
 
 
-@contextlib.asynccontextmanager
-async def _closing(got: aiohttp.ClientResponse) -> Any:
-    """Inside, an answer is read; a connection of which all was read is used again."""
-    try:
-        yield got
-        got.release()
-    finally:
-        got.close()
-
-
-async def _read_up_to(body: aiohttp.StreamReader, most: int) -> bytes:
-    """All of a body whose length was not announced; raises BadAnswer."""
-    data = bytearray()
-    async for part in body.iter_any():
+async def _read_into(data: bytearray, got: OriginAnswer, size: int) -> None:
+    """Read so many bytes, which are in `data` as they come; raises IncompleteReadError."""
+    while size:
+        part = await got.http.content.read(size)
+        if not part:
+            raise asyncio.IncompleteReadError(bytes(data), size)
+        got.connection.brought()
         data += part
-        if len(data) > most:
-            raise BadAnswer("its manifest has no end")
-    return bytes(data)
+        size -= len(part)

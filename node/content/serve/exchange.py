@@ -60,6 +60,11 @@ class Stream:
         return self._exchange.round_trip_s
 
     @property
+    def waits(self) -> bool:
+        """A request to a peer waits for no other download."""
+        return False
+
+    @property
     def next_chunk(self) -> None:
         """The peer sends all chunks alike."""
 

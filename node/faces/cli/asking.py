@@ -136,7 +136,7 @@ def ls(home: Path, as_json: bool) -> None:
                 output.moment(mod["added"]),
                 mod["files"],
                 output.size(mod["bytes"]),
-                "here" if mod["shared"] else "peers",
+                "here" if mod["shared"] else "others",
                 output.yes_no(mod["complete"]),
                 mod["link"] or f"(no key) {mod['mod_id']}",
             )

@@ -78,24 +78,30 @@ def manifest_answer(status: int, fields: HeaderFields) -> ManifestAnswer:
     return ManifestAnswer(size, fields.get("Accept-Ranges", "").strip().lower() == "bytes")
 
 
-def range_answer(status: int, fields: HeaderFields, asked: ChunkRange, total: int) -> RangeAnswer:
-    """Judge an answer to a GET of `asked` of a file of `total` bytes.
+def range_answer(
+    status: int,
+    fields: HeaderFields,
+    asked: ChunkRange,
+    total: int,
+    what: str = "file of chunks",
+) -> RangeAnswer:
+    """Judge an answer to a GET of `asked` of a file of `total` bytes; `what`: what it has.
 
     Raises NotThere, OriginFailed, BadAnswer.
     """
     if status == _UNSATISFIABLE:
-        raise BadAnswer(f"its file of chunks is shorter than the mod's {size_text(total)} (416)")
+        raise BadAnswer(f"its {what} is shorter than the mod's {size_text(total)} (416)")
     _check_status(status, {_OK, _PARTIAL}, "a range")
     _check_encoding(fields)
     size = _length(fields)
     if status == _OK:
-        _check_total(size, total)
+        _check_total(size, total, what)
         return RangeAnswer(RangeBody.WHOLE, total)
     found = _CONTENT_RANGE.fullmatch(fields.get("Content-Range", "").strip())
     if found is None:
         raise BadAnswer("it answers a range without saying which (no Content-Range)")
     first, last = int(found[1]), int(found[2])
-    _check_total(None if found[3] == "*" else int(found[3]), total)
+    _check_total(None if found[3] == "*" else int(found[3]), total, what)
     if first != asked.start or not first <= last <= asked.last_byte:
         raise BadAnswer(
             f"it answers the bytes {first} to {last} where {asked.start} to {asked.last_byte} were"
@@ -142,8 +148,8 @@ def _length(fields: HeaderFields) -> int | None:
     return int(text)
 
 
-def _check_total(size: int | None, total: int) -> None:
+def _check_total(size: int | None, total: int, what: str) -> None:
     if size is not None and size != total:
         raise BadAnswer(
-            f"its file of chunks has {size} bytes and the mod's {total}: it was not uploaded whole"
+            f"its {what} has {size} bytes and the mod's {total}: it was not uploaded whole"
         )

@@ -2,7 +2,8 @@
 
 One that asks for nothing just now goes first. Where all are served, the network with most loses its
 oldest to one with fewer by two; where none has more than others, one that has had its place for
-long gives it to a network without any: what it had not got it can ask for anew.
+long gives it to a network without any, and where a network has all of its places, to another client
+of it, as behind one proxy all are: what it had not got it can ask for anew.
 """
 
 from collections import Counter
@@ -38,7 +39,7 @@ class HttpPlaces:
         counts = Counter(place.party for place in self._taken)
         goes: HttpPlace | None = None
         if counts[party] >= limits.HTTP_CLIENTS_PER_NETWORK:
-            goes = self._oldest_idle(party)
+            goes = self._oldest_idle(party) or self._due(party, now)
         elif len(self._taken) >= limits.HTTP_CLIENTS:
             goes = self._oldest_idle() or self._of_most(counts, party, now)
         else:
@@ -65,6 +66,9 @@ class HttpPlaces:
         most, count = counts.most_common(1)[0]
         if count >= counts[party] + 2:
             return next(one for one in self._taken if one.party == most)
-        oldest = next(iter(self._taken))
-        is_due = not counts[party] and now - oldest.since >= limits.HTTP_KEPT_S
-        return oldest if is_due else None
+        return None if counts[party] else self._due(None, now)
+
+    def _due(self, party: bytes | None, now: float) -> HttpPlace | None:
+        """The oldest, of a party or of all, if it has had its place for long."""
+        oldest = next(one for one in self._taken if party in {None, one.party})
+        return oldest if now - oldest.since >= limits.HTTP_KEPT_S else None

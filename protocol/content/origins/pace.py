@@ -44,6 +44,10 @@ class RangePace:
         """So many bytes came."""
         self._meter.add(size, now)
 
+    def turn_bytes(self, now: float) -> int:
+        """What a range brings in about half a turn, where other downloads wait for theirs."""
+        return int(self._meter.rate(now) * limits.ORIGIN_TURN_S / 2)
+
     def wants(self, now: float) -> bool:
         """Whether the next range should be asked for."""
         ahead_s = _ANSWERS * (self._answer_s or 0.0) + _MORE_S

@@ -63,6 +63,9 @@ REQUESTS: dict[type[ContentRequest], ContentRequest] = {
 class Deaf:
     """A reader that minds no answer: what it lets pass the exchange has to charge."""
 
+    def weight(self) -> int:
+        return 1
+
     def stream_answered(self, stream: ChunkStream, answer: ContentAnswer) -> None:
         del stream, answer
 

@@ -42,6 +42,9 @@ class Origin:
         self.chunks = chunks
         self.streams: list[OriginStream] = []
         self.refuses = False
+        self.holds_back: tuple[type[ContentAnswer], ...] = ()
+        """Answers that do not come, and whether that is as its stream waits for its turn."""
+        self.waits = False
 
     def open(self, mod_id: bytes, reader: AnswerReader) -> ChunkStream:
         if self.refuses:
@@ -64,6 +67,10 @@ class OriginStream:
         self._reader = reader
         self.good_bytes = 0
         self._answer(Opened(0, len(origin.manifest), complete=True))
+
+    @property
+    def waits(self) -> bool:
+        return self._origin.waits
 
     def learn_chunks(self, lengths: Sequence[int]) -> None:
         """It has them in memory."""
@@ -101,7 +108,9 @@ class OriginStream:
         loop.call_at(self._next_at, self._deliver, answer)
 
     def _deliver(self, answer: ContentAnswer) -> None:
-        if self.is_open:
+        if isinstance(answer, self._origin.holds_back):
+            asyncio.get_running_loop().call_later(1.0, self._deliver, answer)
+        elif self.is_open:
             self._reader.stream_answered(self, answer)
 
 
@@ -197,3 +206,24 @@ def test_many_lost_sources_make_no_long_sentence() -> None:
     assert tell_reasons(reasons) == "384 sources: it did not answer; a, b: it lied"
     each = {f"peer {number}": f"reason {number}" for number in range(384)}
     assert tell_reasons(each).endswith("peer 4: reason 4; and others")
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize("answers", [(Opened, ManifestPiece), (ManifestPiece,), (ChunkPiece,)])
+async def test_a_source_that_was_not_asked_yet_is_not_taken_for_a_silent_one(
+    answers: tuple[type[ContentAnswer], ...], waits: bool, tmp_path: Path
+) -> None:
+    """As other downloads of this node have the connections to its server."""
+    async with mod_in_memory(tmp_path) as (node, shared, origin_called):
+        origin = origin_called(ORIGIN)
+        origin.holds_back, origin.waits = answers, waits
+        downloading = asyncio.ensure_future(node.downloader.download(shared.link, sources(origin)))
+        await asyncio.sleep(1000.0)
+        assert downloading.done() is not waits
+        assert len(origin.streams) == 1 or not waits
+        if not waits:
+            with pytest.raises(NoSources):
+                await downloading
+            return
+        origin.holds_back, origin.waits = (), False
+        assert (await downloading).bytes_from[ORIGIN]

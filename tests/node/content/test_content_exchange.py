@@ -265,6 +265,9 @@ class _Reader:
         self.answers: list[ContentAnswer] = []
         self.losses: list[str] = []
 
+    def weight(self) -> int:
+        return 1
+
     def stream_answered(self, stream: ChunkStream, answer: ContentAnswer) -> None:
         self.answers.append(answer)
 

@@ -97,6 +97,9 @@ async def test_who_names_peers_all_the_time_loses_its_link(tmp_path: Path) -> No
 class Reader:
     """Takes what comes."""
 
+    def weight(self) -> int:
+        return 1
+
     def stream_answered(self, stream: object, answer: object) -> None:
         """An answer came."""
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,16 @@ def test_people_are_told_in_words(
     printed = capsys.readouterr().out
     for text in expected:
         assert text in printed
+
+
+def test_a_mod_that_was_fetched_is_from_others_which_need_not_be_peers(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.sharing.mod_list = [replace(mod, shared=False) for mod in node.sharing.mod_list]
+    assert status_of("ls") == exits.OK
+    printed = capsys.readouterr().out
+    assert "others" in printed
+    assert "peers" not in printed
 
 
 def test_a_scrub_after_which_something_lacks_is_no_success(

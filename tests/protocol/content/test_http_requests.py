@@ -137,6 +137,8 @@ def test_a_network_has_few_places_and_its_idle_connections_go_first() -> None:
     place, goes = places.take(b"a", 1.0)
     assert place is not None
     assert goes is served[3]
+    place.is_busy = True
+    assert places.take(b"a", limits.HTTP_KEPT_S)[1] is served[0], "it has had its place for long"
     assert places.take(b"b", 1.0)[1] is None
 
 

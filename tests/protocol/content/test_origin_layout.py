@@ -177,3 +177,12 @@ def test_a_fast_far_line_is_asked_for_several_ranges_and_short_ones_side_by_side
     for _ in range(4):
         assert few.wants(0.0)
         few.asked(2**16)
+
+
+def test_a_range_is_half_a_turn_long_where_others_wait() -> None:
+    pace, now = RangePace(0.0), 0.0
+    assert pace.turn_bytes(now) == 0
+    for _ in range(1000):
+        now += 0.1
+        pace.came(6_000, now)
+    assert pace.turn_bytes(now) == pytest.approx(60_000 * limits.ORIGIN_TURN_S / 2, rel=0.05)

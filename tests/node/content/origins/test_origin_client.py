@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from node.content.origins.client import OriginClient, environment_proxy
+from node.content.origins.connections import Asker
 from node.content.origins.consent import OriginConsent
 from node.content.origins.origins import NamedBy, NamedOrigin, Origins
+from protocol.content.origins.connection_turns import TurnShare
 from protocol.errors import BadAnswer, NoSources, OriginFailed
 from tests.node.content.origins.origin_worlds import by_link, closing, origin_world
 from tests.node.content.origins.web_server import Manner, Request, web_server
@@ -48,7 +50,8 @@ def no_proxy(_scheme: str, _host: str) -> None:
 async def failure(client: OriginClient, url: str, *, trusted: bool = False) -> str:
     try:
         with pytest.raises((OriginFailed, BadAnswer)) as failed:
-            await client.get(url, trusted=trusted)
+            async with client.get(url, Asker(TurnShare()), trusted=trusted):
+                pass
         return str(failed.value)
     finally:
         await client.close()
