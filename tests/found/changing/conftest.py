@@ -68,15 +68,6 @@ def set_line(town: Town, person: WholeResident, up_bytes_s: float = UP_BYTES_S) 
     town.world.internet.set_access(person.host.behind or person.host, Access(up_bytes_s, None))
 
 
-async def crash(person: WholeResident) -> None:
-    """Kill a node as SIGKILL does: nobody is told, and the system closes its files."""
-    node = person.running_node
-    person.crash()
-    person.node = None
-    await node._vault.close()
-    node.home.close()
-
-
 @contextlib.asynccontextmanager
 async def shared_mod(
     folder: Path, *sites: str, seed: int = 1

@@ -16,10 +16,10 @@ from tests.found.changing.conftest import (
     MOD_BYTES,
     UP_BYTES_S,
     Getting,
-    crash,
     set_line,
     shared_mod,
 )
+from tests.found.crashes import crash
 from tests.simulations.mods_shared import FILE, get
 from tests.simulations.pair_world import Town
 

@@ -8,7 +8,8 @@ import pytest
 from protocol.content.link import ModLink
 from protocol.errors import ModswarmError, NoSources
 from protocol.identity import peer_id_text
-from tests.found.changing.conftest import MIDWAY_S, Getting, crash, shared_mod
+from tests.found.changing.conftest import MIDWAY_S, Getting, shared_mod
+from tests.found.crashes import crash
 
 SAID_S = 2.0
 

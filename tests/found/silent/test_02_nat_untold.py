@@ -22,6 +22,7 @@ from simulations.residents.pairs import move_in, settle, try_link
 from simulations.residents.sites import SITES
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import Resident, World
+from tests.found.crashes import crash
 
 SEED = 3
 WATCHED_S = 45.0
@@ -146,9 +147,7 @@ async def test_a_caller_never_reads_that_a_peer_is_offline_as_nobody_can_know_th
         if ends == "in order":
             await callee.stop()
         else:
-            callee.running_node.home.close()  # as the end of its process would
-            callee.host = world.internet.crash(callee.host)
-            callee.node = callee.membership = None
+            await crash(callee)
         for _ in range(3):
             error = await why(caller, callee_id)
             assert error.cause in (Cause.OFFLINE, Cause.NOT_REGISTERED, Cause.REGISTRARS_SILENT)
