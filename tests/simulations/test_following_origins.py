@@ -1,15 +1,21 @@
 """Versions come from HTTP servers that a lineage names, where a person let these be asked."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
 from aiohttp import ClientResponse
+from yarl import URL
 
 from node.answers.follows import FollowStatus
 from node.answers.mods import ShareResult
+from node.content.origins.client import OriginAnswer
 from node.content.origins.connecting import OwnHosts
+from node.content.origins.connections import Asker, OriginConnections
 from node.content.origins.origins import NamedBy, NamedOrigin
 from protocol.content.lineage.history import body_of
 from protocol.content.link import LineageLink
@@ -52,25 +58,41 @@ class Web:
         self.asked: list[str] = []
         self.is_down = False
         self.own_hosts: list[OwnHosts] = []
+        self._connections = OriginConnections()
 
+    def others_wait(self, url: str, asker: Asker) -> bool:
+        return self._connections.others_wait(URL(url), asker)
+
+    @contextlib.asynccontextmanager
     async def get(
-        self, url: str, *, trusted: bool, byte_range: tuple[int, int] | None = None
-    ) -> ClientResponse:
+        self,
+        url: str,
+        asker: Asker,
+        *,
+        trusted: bool,
+        byte_range: tuple[int, int] | None = None,
+        is_long: bool = False,
+    ) -> AsyncIterator[OriginAnswer]:
         assert not trusted
         self.asked.append(url)
-        await asyncio.sleep(0.05)
-        if self.is_down:
-            raise OriginFailed("it is down")
+        async with self._connections.turn(URL(url), asker, is_long=is_long) as connection:
+            await asyncio.sleep(0.05)
+            if self.is_down:
+                raise OriginFailed("it is down")
+            answer = self._answer(url, byte_range)
+            yield OriginAnswer(cast("ClientResponse", answer), connection)
+
+    def _answer(self, url: str, byte_range: tuple[int, int] | None) -> Answer:
         body = self.files.get(url)
         if body is None:
-            return Answer(404, {}, b"")  # type: ignore[return-value]
+            return Answer(404, {}, b"")
         headers = {"Accept-Ranges": "bytes"}
         if byte_range is not None:
             first, last = byte_range
             headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
             body = body[first : last + 1]
         headers["Content-Length"] = str(len(body))
-        return Answer(206 if byte_range else 200, headers, body)  # type: ignore[return-value]
+        return Answer(206 if byte_range else 200, headers, body)
 
     async def close(self) -> None:
         """Nothing is open."""
