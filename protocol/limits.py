@@ -1299,7 +1299,8 @@ HTTP_TAKE_S = 20.0
 HTTP_KEPT_S = 60.0
 """Connections of HTTP clients, and those of a public /24 or /48, or a private host; a request's
 head, its fields, and how long it may take to come; how long a client may take for HTTP_QUEUE_BYTES,
-or a chunk; after how long a place may go to a network without any."""
+or a chunk; after how long a place may go to a network without any, or to another client of one that
+has all of its places."""
 
 HTTP_ARRIVALS = 64
 HTTP_QUEUE_BYTES = 2**17

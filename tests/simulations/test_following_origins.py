@@ -1,8 +1,6 @@
 """Versions come from HTTP servers that a lineage names, where a person let these be asked."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -13,9 +11,8 @@ from yarl import URL
 
 from node.answers.follows import FollowStatus
 from node.answers.mods import ShareResult
-from node.content.origins.client import OriginAnswer
+from node.content.origins.client import OriginClient
 from node.content.origins.connecting import OwnHosts
-from node.content.origins.connections import Asker, OriginConnections
 from node.content.origins.origins import NamedBy, NamedOrigin
 from protocol.content.lineage.history import body_of
 from protocol.content.link import LineageLink
@@ -51,51 +48,26 @@ class Answer:
 
 
 class Web:
-    """The web servers of a simulated internet, and the OriginClient of each of its nodes."""
+    """The web servers of a simulated internet."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.is_down = False
         self.own_hosts: list[OwnHosts] = []
-        self._connections = OriginConnections()
 
-    def others_wait(self, url: str, asker: Asker) -> bool:
-        return self._connections.others_wait(URL(url), asker)
-
-    @contextlib.asynccontextmanager
-    async def get(
-        self,
-        url: str,
-        asker: Asker,
-        *,
-        trusted: bool,
-        byte_range: tuple[int, int] | None = None,
-        is_long: bool = False,
-    ) -> AsyncIterator[OriginAnswer]:
-        assert not trusted
-        self.asked.append(url)
-        async with self._connections.turn(URL(url), asker, is_long=is_long) as connection:
-            await asyncio.sleep(0.05)
-            if self.is_down:
-                raise OriginFailed("it is down")
-            answer = self._answer(url, byte_range)
-            yield OriginAnswer(cast("ClientResponse", answer), connection)
-
-    def _answer(self, url: str, byte_range: tuple[int, int] | None) -> Answer:
+    def answer(self, url: str, wanted: str | None) -> Answer:
+        """What the server of a URL answers, to the Range field of a request if that has one."""
         body = self.files.get(url)
         if body is None:
             return Answer(404, {}, b"")
         headers = {"Accept-Ranges": "bytes"}
-        if byte_range is not None:
-            first, last = byte_range
+        if wanted is not None:
+            first, last = map(int, wanted.removeprefix("bytes=").split("-"))
             headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
             body = body[first : last + 1]
         headers["Content-Length"] = str(len(body))
-        return Answer(206 if byte_range else 200, headers, body)
-
-    async def close(self) -> None:
-        """Nothing is open."""
+        return Answer(206 if wanted else 200, headers, body)
 
     async def upload(self, there: Town, shared: ShareResult, base: str) -> None:
         """Put what an export of a version writes below `base`."""
@@ -107,13 +79,29 @@ class Web:
             self.files[f"{base}/{path.name}"] = path.read_bytes()
 
 
+class WebClient(OriginClient):
+    """The product's client, with no sockets below it."""
+
+    def __init__(self, web: Web, own_hosts: OwnHosts) -> None:
+        super().__init__(own_hosts=own_hosts)
+        self._web = web
+
+    async def _ask(self, at: URL, headers: dict[str, str], *, trusted: bool) -> ClientResponse:
+        assert not trusted
+        self._web.asked.append(str(at))
+        await asyncio.sleep(0.05)
+        if self._web.is_down:
+            raise OriginFailed("it is down")
+        return cast("ClientResponse", self._web.answer(str(at), headers.get("Range")))
+
+
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Web:
     made = Web()
 
-    def client(own_hosts: OwnHosts) -> Web:
+    def client(own_hosts: OwnHosts) -> WebClient:
         made.own_hosts.append(own_hosts)
-        return made
+        return WebClient(made, own_hosts)
 
     monkeypatch.setattr("node.content.origins.origins.OriginClient", client)
     return made

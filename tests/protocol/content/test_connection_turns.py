@@ -137,6 +137,24 @@ def test_time_at_the_connections_goes_by_weight_and_all_have_some(weights: tuple
         assert had[0] >= 1.8 * max(had[number] for number in range(1, len(weights)))
 
 
+def test_a_short_turn_costs_less_than_a_whole_one() -> None:
+    """A quarter of a turn at a time, a download has four for each whole one of another."""
+    turns, now = ConnectionTurns(1), 0.0
+    lasts = {share(): TURN_S / 4, share(): TURN_S}
+    for one in lasts:
+        turns.ask(one)
+    had = Counter[TurnShare]()
+    for _ in range(100):
+        turn = turns.begin(now)
+        assert turn is not None
+        had[turn.share] += 1
+        turns.ask(turn.share)
+        now += lasts[turn.share]
+        turns.leave(turn, now)
+    short, whole = (had[one] for one in lasts)
+    assert 3.5 < short / whole < 4.5
+
+
 def test_a_newcomer_waits_for_a_turn_however_many_were_before() -> None:
     """And once more for the few chunks of a small mod, whose manifest it has then."""
     turns, now = ConnectionTurns(MOST), 0.0
