@@ -1,8 +1,12 @@
-"""Owners of tasks. No task of a node is an orphan: each has an owner that ends and awaits it."""
+"""Owners of tasks, and calls in threads.
+
+No task of a node is an orphan: each has an owner that ends and awaits it.
+"""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from protocol import limits
@@ -59,3 +63,20 @@ class TaskOwner:
 
     def __len__(self) -> int:
         return len(self._tasks)
+
+
+async def in_thread(call: Callable[[], _Result]) -> _Result:
+    """What a blocking call returns or raises; it runs in a thread of the loop's own.
+
+    A caller that is cancelled waits until the thread has ended, so that it may close what the
+    thread uses.
+    """
+    running = asyncio.get_running_loop().run_in_executor(None, call)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        running.exception()  # the caller wants no result, and the loop is not to tell of this one
+        raise

@@ -10,7 +10,6 @@ from pathlib import Path
 from node.answers.follows import FollowChange, FollowView, VersionList, VersionView
 from node.content.download.bounds import SizeBound
 from node.content.progress import ReportProgress, ignore_progress
-from node.content.targets.begun import in_thread
 from node.content.targets.outcome import ChangedFiles, Updated
 from node.content.targets.preparing import real_place
 from node.content.vault.stored_follow import StoredFollow
@@ -25,7 +24,7 @@ from node.following.news import News
 from node.overlay.lineages.heard import LineageNews
 from node.overlay.membership import Membership
 from node.sharing import Sharing
-from node.tasks import TaskOwner
+from node.tasks import TaskOwner, in_thread
 from protocol import limits
 from protocol.content.lineage.history import recalled_if_whole
 from protocol.content.link import LineageLink, ModLink

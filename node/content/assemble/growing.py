@@ -7,16 +7,16 @@ in the vault. `complete` reads those from there, and what the vault had before.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Final
 
 from node.content.assemble.placing import ChunkPlacing, PlacedBytes
 from node.content.assemble.tree import GrowingTree
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.vault.stored_target import WrittenTree
+from node.tasks import in_thread
 from protocol.content.manifests.contents import Contents
 from protocol.errors import ModswarmError, NotFound
-
-_Result = TypeVar("_Result")
 
 _WAITING_BYTES: Final = 16 * 2**20
 """Chunks in memory that wait to be written."""
@@ -46,8 +46,6 @@ class GrowingFiles:
         self._waiting_bytes = 0
         self._done_bytes = 0
         self._error: Exception | None = None
-        self._beside: asyncio.Future[Any] | None = None
-        """The latest call in a thread but for the steps, which may go on after its caller."""
 
     @property
     def written(self) -> WrittenTree:
@@ -56,7 +54,7 @@ class GrowingFiles:
 
     async def begin(self) -> None:
         """Make the hidden folder; raises DiskError."""
-        self._placing = await self._run(self._begin)
+        self._placing = await in_thread(self._begin)
 
     def _begin(self) -> ChunkPlacing:
         self._tree.begin(self._contents.disk_bytes)
@@ -97,17 +95,16 @@ class GrowingFiles:
         self._check()
         if placing.missing():
             raise NotFound("the vault lacks a part of this mod; get it again")
-        await self._run(self._tree.finish)
+        await in_thread(self._tree.finish)
         report(self._progress())
         await self._sync()
-        await self._run(self._tree.appear)
+        await in_thread(self._tree.appear)
 
     async def end(self) -> None:
         """Remove what did not appear, once nothing is written any more."""
         self._placing = None
-        jobs = [job for job in (self._beside, self._job) if job is not None]
-        if jobs:
-            await asyncio.wait(jobs)
+        if self._job is not None:
+            await asyncio.wait([self._job])
         await self._loop.run_in_executor(None, self._tree.clean_up)
 
     def _add(self, placing: ChunkPlacing, number: int, data: bytes) -> None:
@@ -148,11 +145,6 @@ class GrowingFiles:
         if self._error is not None:
             raise self._error
 
-    async def _run(self, call: Callable[[], _Result]) -> _Result:
-        """Call it in a thread; `end` waits for that though the caller is cancelled."""
-        self._beside = running = self._loop.run_in_executor(None, call)
-        return await asyncio.shield(running)
-
     def _batch(self, missing: list[int]) -> tuple[list[int], list[int]]:
         """The chunks to be read next, and the others."""
         size = 0
@@ -165,9 +157,7 @@ class GrowingFiles:
     async def _sync(self) -> None:
         """Flush every file to disk; all threads have ended when this returns or raises."""
         shares = range(_SYNCERS)
-        jobs = [
-            self._loop.run_in_executor(None, self._tree.sync, share, _SYNCERS) for share in shares
-        ]
+        jobs = [in_thread(partial(self._tree.sync, share, _SYNCERS)) for share in shares]
         for result in await asyncio.gather(*jobs, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result

@@ -5,15 +5,14 @@ is there has all of its bytes, whatever ends this. What a killed export left goe
 or with the next `get` into that folder. Files of these names that are something else are left.
 """
 
-import asyncio
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from node.content.assemble.leftovers import sweep
 from node.content.hidden_names import growing_of, lock_of
@@ -24,6 +23,7 @@ from node.disk.lock import FolderLock, LockHeld
 from node.disk.refusals import flush_file, flush_folder, make_folders
 from node.disk.removing import remove_tree
 from node.files import write_all, writing
+from node.tasks import in_thread
 from protocol.content import sealing
 from protocol.content.manifests.manifest import Manifest, decode_manifest
 from protocol.content.origins.layout import ChunkLayout, ChunkRange
@@ -35,7 +35,6 @@ _BATCH_BYTES: Final = 4 * 2**20
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _FILE_MODE: Final = 0o644
 _TAKEN: Final = "Move it away, or export to another folder."
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +66,12 @@ class Exporter:
             layout = ChunkLayout(manifest.sealed_lengths)
             place = ExportPlace(folder, mod_id, self._guard)
             try:
-                await _blocking(place.take)
-                if not await _blocking(partial(place.has_chunks, manifest, layout)):
+                await in_thread(place.take)
+                if not await in_thread(partial(place.has_chunks, manifest, layout)):
                     await self._write_chunks(place, manifest, layout, report)
-                await _blocking(partial(place.finish, manifest.data))
+                await in_thread(partial(place.finish, manifest.data))
             finally:
-                await _blocking(place.leave)
+                await in_thread(place.leave)
         size = layout.total + len(manifest.data)
         return Exported(place.manifest, place.chunks, size)
 
@@ -93,7 +92,7 @@ class Exporter:
         layout: ChunkLayout,
         report: ReportProgress,
     ) -> None:
-        file = await _blocking(place.begin_chunks)
+        file = await in_thread(place.begin_chunks)
         try:
             for batch in _batches(layout):
                 numbers = range(batch.first, batch.end)
@@ -103,9 +102,9 @@ class Exporter:
                         "the disk has damaged some of this mod: `modswarm scrub` repairs it"
                     )
                 data = b"".join(one for one in found if one is not None)
-                await _blocking(partial(place.add, file, data))
+                await in_thread(partial(place.add, file, data))
                 report(_progress(layout, batch))
-            await _blocking(partial(place.end_chunks, file))
+            await in_thread(partial(place.end_chunks, file))
         finally:
             with contextlib.suppress(OSError):
                 os.close(file)
@@ -237,13 +236,3 @@ def _is_right(path: Path, manifest: Manifest, layout: ChunkLayout) -> bool:
             sealing.address_of(file.read(layout.size(chunk))) == address
             for chunk, address in enumerate(addresses)
         )
-
-
-async def _blocking(work: Callable[[], _Result]) -> _Result:
-    """Do what blocks, to its end: a cancelled export goes on until its file can be closed."""
-    running = asyncio.get_running_loop().run_in_executor(None, work)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise

@@ -202,7 +202,7 @@ class _Publication:
         tasks = TaskOwner("publishing")
         storing: asyncio.Task[int] | None = None
         try:
-            while (batch := await reading) is not None:
+            while (batch := await asyncio.shield(reading)) is not None:
                 reading = loop.run_in_executor(None, next, batches, None)
                 new = await self._take(batch)
                 if storing is not None:

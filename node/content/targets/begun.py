@@ -3,13 +3,11 @@
 The vault says which way it goes. A plan that is not the one that the vault knows is passed over.
 """
 
-import asyncio
 import contextlib
 import errno
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from node.content.targets.held_open import is_busy
 from node.content.targets.plan import PLAN_BYTES, Heading, UpdatePlan
@@ -20,17 +18,11 @@ from node.content.vault.stored_target import StoredTarget
 from node.content.vault.vault import Vault
 from node.disk.descent import is_plain_folder
 from node.machine.refusals import refused
+from node.tasks import in_thread
 from protocol.content.file_paths import quoted
 from protocol.errors import LocalError, ModswarmError, TargetBusy, TargetGone
 
 _log = logging.getLogger(__name__)
-
-_Result = TypeVar("_Result")
-
-
-async def in_thread(call: Callable[[], _Result]) -> _Result:
-    """What it returns or raises, called in a thread."""
-    return await asyncio.get_running_loop().run_in_executor(None, call)
 
 
 class BegunUpdate:

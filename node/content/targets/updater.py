@@ -20,7 +20,7 @@ from node.content.assemble.claims import TargetClaims
 from node.content.opened_mods import OpenedMod
 from node.content.progress import Progress, ReportProgress, ignore_progress
 from node.content.room import RoomBook
-from node.content.targets.begun import BegunUpdate, in_thread, planned_in
+from node.content.targets.begun import BegunUpdate, planned_in
 from node.content.targets.held_open import is_held_open
 from node.content.targets.outcome import ChangedFiles, TargetState, Updated
 from node.content.targets.plan import Heading, UpdatePlan
@@ -30,7 +30,7 @@ from node.content.targets.survey import Survey, named
 from node.content.vault.stored_target import StoredTarget, WrittenTree
 from node.content.vault.vault import Vault
 from node.files import writing
-from node.tasks import TaskOwner
+from node.tasks import TaskOwner, in_thread
 from protocol.errors import (
     DiskError,
     DownloadCancelled,

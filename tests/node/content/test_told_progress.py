@@ -118,18 +118,25 @@ async def some_turns() -> None:
 async def test_nothing_is_cleaned_up_while_a_thread_is_still_at_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever waited for the thread may be cancelled; the thread cannot be."""
+    """The caller of the thread may be cancelled; the thread cannot be."""
     threads, tree = Threads(monkeypatch), Tree()
     contents = Contents("mod", 1, (), (), (), ())
     growing = GrowingFiles(cast("GrowingTree", tree), contents, lambda _: None)
-    beginning = asyncio.create_task(growing.begin())
+
+    async def begin_and_end() -> None:
+        try:
+            await growing.begin()
+        finally:
+            await growing.end()
+
+    task = asyncio.create_task(begin_and_end())
     await some_turns()
-    beginning.cancel()
-    ending = asyncio.create_task(growing.end())
+    task.cancel()
     await some_turns()
     assert (threads.began, tree.done) == (["_begin"], [])
     threads.end_next()
     await some_turns()
     threads.end_next()
-    await ending
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert tree.done == ["begun", "cleaned up"]
