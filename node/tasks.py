@@ -68,8 +68,8 @@ class TaskOwner:
 async def in_thread(call: Callable[[], _Result]) -> _Result:
     """What a blocking call returns or raises; it runs in a thread of the loop's own.
 
-    A caller that is cancelled waits until the thread has ended, so that it may close what the
-    thread uses.
+    The call is made even if the caller is cancelled, which then waits until the thread has ended:
+    so it may close what the thread uses, and a call that gives something back is not left out.
     """
     running = asyncio.get_running_loop().run_in_executor(None, call)
     try:

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from node.content.assemble.held_place import HeldPlace
 from node.content.assemble.tree import GrowingTree
+from node.content.exporting.exporter import Exporter, ExportPlace
+from node.content.homes import HomeGuard
 from node.content.publish import cutting, publisher
 from node.tasks import in_thread
-from tests.node.content.content_nodes import content_node, some_files, write_files
+from tests.node.content.content_nodes import content_node, open_files, some_files, write_files
 
 pytestmark = pytest.mark.real_loop
 
@@ -103,3 +106,43 @@ async def test_flushing_files_that_were_written(
         writing = node.assembler.assemble(shared.mod_id, tmp_path / "out")
         await gate.ends_after_it(asyncio.ensure_future(writing))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("kind", "name"), [(GrowingTree, "clean_up"), (HeldPlace, "release")])
+async def test_giving_back_what_writing_has_taken(
+    kind: type, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_files(tmp_path / "source", some_files(sizes=(1_000_000,)))
+    gate = Gate()
+    give_back = getattr(kind, name)
+
+    def slow(taken: Any) -> None:
+        gate.wait()
+        give_back(taken)
+
+    monkeypatch.setattr(kind, name, slow)
+    async with content_node(tmp_path) as node:
+        shared = await node.publisher.publish(source, "m")
+        writing = node.assembler.assemble(shared.mod_id, tmp_path / "out")
+        await gate.ends_after_it(asyncio.ensure_future(writing))
+        await node.assembler.assemble(shared.mod_id, tmp_path / "again")
+
+
+async def test_opening_the_file_of_an_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_files(tmp_path / "source", some_files(sizes=(1_000_000,)))
+    gate = Gate()
+    begin = ExportPlace.begin_chunks
+
+    def slow(place: ExportPlace) -> None:
+        gate.wait()
+        begin(place)
+
+    monkeypatch.setattr(ExportPlace, "begin_chunks", slow)
+    async with content_node(tmp_path) as node:
+        shared = await node.publisher.publish(source, "m")
+        exporter = Exporter(node.vault, HomeGuard(node.vault.folder))
+        exporting = exporter.export(shared.mod_id, tmp_path / "www")
+        await gate.ends_after_it(asyncio.ensure_future(exporting))
+        assert open_files(str(tmp_path / "www")) == []

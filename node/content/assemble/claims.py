@@ -7,6 +7,7 @@ from pathlib import Path
 
 from node.content.assemble.held_place import HeldPlace
 from node.content.hidden_names import lock_of
+from node.tasks import in_thread
 from protocol.errors import TargetExists
 
 
@@ -47,8 +48,7 @@ class TargetClaims:
 @contextlib.asynccontextmanager
 async def _holding(target: Path) -> AsyncIterator[None]:
     """Hold a target against other nodes; raises TargetExists, DiskError."""
-    loop = asyncio.get_running_loop()
-    taking = loop.run_in_executor(None, HeldPlace.take, target)
+    taking = asyncio.get_running_loop().run_in_executor(None, HeldPlace.take, target)
     try:
         held = await asyncio.shield(taking)
     except asyncio.CancelledError:
@@ -57,7 +57,7 @@ async def _holding(target: Path) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await loop.run_in_executor(None, held.release)
+        await in_thread(held.release)
 
 
 def _give_back(taken: "asyncio.Future[HeldPlace]") -> None:

@@ -105,7 +105,7 @@ class GrowingFiles:
         self._placing = None
         if self._job is not None:
             await asyncio.wait([self._job])
-        await self._loop.run_in_executor(None, self._tree.clean_up)
+        await in_thread(self._tree.clean_up)
 
     def _add(self, placing: ChunkPlacing, number: int, data: bytes) -> None:
         placing.add(number, data)

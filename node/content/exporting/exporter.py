@@ -92,22 +92,16 @@ class Exporter:
         layout: ChunkLayout,
         report: ReportProgress,
     ) -> None:
-        file = await in_thread(place.begin_chunks)
-        try:
-            for batch in _batches(layout):
-                numbers = range(batch.first, batch.end)
-                found = await self._vault.get_chunks(manifest.mod_id, numbers)
-                if found is None or None in found:
-                    raise NotFound(
-                        "the disk has damaged some of this mod: `modswarm scrub` repairs it"
-                    )
-                data = b"".join(one for one in found if one is not None)
-                await in_thread(partial(place.add, file, data))
-                report(_progress(layout, batch))
-            await in_thread(partial(place.end_chunks, file))
-        finally:
-            with contextlib.suppress(OSError):
-                os.close(file)
+        await in_thread(place.begin_chunks)
+        for batch in _batches(layout):
+            numbers = range(batch.first, batch.end)
+            found = await self._vault.get_chunks(manifest.mod_id, numbers)
+            if found is None or None in found:
+                raise NotFound("the disk has damaged some of this mod: `modswarm scrub` repairs it")
+            data = b"".join(one for one in found if one is not None)
+            await in_thread(partial(place.add, data))
+            report(_progress(layout, batch))
+        await in_thread(place.end_chunks)
 
 
 class ExportPlace:
@@ -121,6 +115,8 @@ class ExportPlace:
         target = folder / base32_text(mod_id)
         self._lock_path, self._growing = lock_of(target), growing_of(target)
         self._lock: FolderLock | None = None
+        self._file: int | None = None
+        """Of the chunks that are being written."""
 
     def take(self) -> None:
         """Claim it, and remove what killed exports left; raises TargetExists, UnsafePath."""
@@ -141,6 +137,9 @@ class ExportPlace:
         """Leave nothing but files with their names; never fails."""
         if self._lock is None:
             return
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._file)
         with contextlib.suppress(OSError):
             remove_tree(self._growing)
             self._lock_path.unlink(missing_ok=True)
@@ -155,22 +154,24 @@ class ExportPlace:
                 raise TargetExists(f"{self.chunks} is there and is another file", advice=_TAKEN)
         return True
 
-    def begin_chunks(self) -> int:
-        """A descriptor for the chunks, which is the caller's to close."""
-        return self._begin(self.chunks)
+    def begin_chunks(self) -> None:
+        """Make the file of chunks, which `leave` closes."""
+        self._file = self._begin(self.chunks)
 
     def _begin(self, target: Path) -> int:
         with writing(target):
             return os.open(self._growing / target.name, _FLAGS, _FILE_MODE)
 
-    def add(self, file: int, data: bytes) -> None:
-        """Write some more."""
+    def add(self, data: bytes) -> None:
+        """Write some more chunks."""
+        assert self._file is not None
         with writing(self.chunks):
-            write_all(file, data)
+            write_all(self._file, data)
 
-    def end_chunks(self, file: int) -> None:
+    def end_chunks(self) -> None:
         """All chunks are written: they get their name; raises TargetExists."""
-        self._end(file, self.chunks)
+        assert self._file is not None
+        self._end(self._file, self.chunks)
 
     def _end(self, file: int, target: Path) -> None:
         with writing(target):

@@ -59,7 +59,7 @@ class Asker:
 class Connection:
     """A request's turn, at its server and among all."""
 
-    def __init__(self, now: float, *turns: "tuple[ConnectionTurns, ConnectionTurn]") -> None:
+    def __init__(self, now: float, *turns: tuple[ConnectionTurns, ConnectionTurn]) -> None:
         self.asked_at = now
         self._turns = turns
 

@@ -176,3 +176,12 @@ def some_files(
     return {
         f"part{place % 3}/file{place:04}.bin": rng.randbytes(n) for place, n in enumerate(sizes)
     }
+
+
+def open_files(*starts: str) -> list[str]:
+    """The paths that begin so, and that this process has open, on Linux."""
+    found = []
+    for descriptor in Path("/proc/self/fd").glob("*"):
+        with contextlib.suppress(OSError):
+            found.append(str(descriptor.readlink()))
+    return [path for path in found if path.startswith(starts)]

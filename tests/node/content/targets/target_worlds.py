@@ -14,7 +14,13 @@ from node.content.targets.outcome import ChangedFiles, Updated
 from node.content.targets.preparing import HeldOpen
 from node.content.targets.updater import TargetUpdater
 from node.environment import Environment
-from tests.node.content.content_nodes import ContentNode, content_node, lineages_of, write_files
+from tests.node.content.content_nodes import (
+    ContentNode,
+    content_node,
+    lineages_of,
+    open_files,
+    write_files,
+)
 
 Files = Mapping[str, bytes]
 
@@ -112,11 +118,7 @@ class TargetWorld:
 
     def left_open(self) -> list[str]:
         """What this process has open of the target and of what lies hidden beside it, on Linux."""
-        found = []
-        for descriptor in Path("/proc/self/fd").glob("*"):
-            with contextlib.suppress(OSError):
-                found.append(str(descriptor.readlink()))
-        return [one for one in found if one.startswith((str(self.target), f"{self.folder}/."))]
+        return open_files(str(self.target), f"{self.folder}/.")
 
 
 @contextlib.asynccontextmanager
