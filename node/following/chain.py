@@ -93,8 +93,8 @@ class VersionChain:
         newest = self._heard.newest(link.lineage_key)
         if newest is None:
             raise NotFound(
-                "no node has heard of versions of this mod: its record has expired, or was never"
-                " stored"
+                "no node has heard of versions of this mod: its record has expired, or the nodes"
+                " that had it are gone; its publisher stores it again with `modswarm share`"
             )
         return newest
 

@@ -119,7 +119,7 @@ class OwnVersions:
     async def tell(
         self, shared: PublishedMod, origins: tuple[str, ...] | None = None
     ) -> tuple[str, ...]:
-        """Sign and store the record of a version, unless there is nothing to be told.
+        """Sign and store the record of a version, or store that which names it.
 
         `origins`: the HTTP servers that it names; those of the record before, if None. Returns
         them. Raises DiskError.
@@ -136,7 +136,7 @@ class OwnVersions:
         version: int,
         origins: tuple[str, ...] | None = None,
     ) -> tuple[str, ...]:
-        """Does nothing where the newest record names it already, or a higher version.
+        """Where the newest record names it already, or a higher version, that is stored again.
 
         Two versions may have been shared at once, and no record may follow that of the higher one.
         """
@@ -151,6 +151,7 @@ class OwnVersions:
                 if not is_named and body.version > version:
                     self._claim(keys, named, version)  # the higher one may not go on from it
                 if is_named or body.version > version:
+                    await self._lineages.storing.look(keys.public_key)
                     return origins
             await self._lineages.publisher.publish(
                 keys.public_key,

@@ -3,12 +3,17 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from protocol import limits
 from protocol.content.lineage import history
 from protocol.content.lineage.history import Age
+from protocol.errors import NotFound
 from simulations.internet.latency import UniformLatency
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World
 from tests.protocol.content.lineage.signed import LINEAGE_KEY, signed
+from tests.simulations.following_town import ONE, town
 
 NOTICED_S = 5.0
 
@@ -49,3 +54,23 @@ async def test_a_version_goes_along_a_chain_of_nodes_and_is_remembered(tmp_path:
     assert (seen.sequence, seen.digest) == (2, history.hash_of(second))
     assert heard.hear(first).age is Age.OLDER
     await world.close()
+
+
+@pytest.mark.parametrize("is_shared_again", [True, False])
+async def test_a_link_is_followed_also_once_all_nodes_were_started_anew(
+    tmp_path: Path, is_shared_again: bool
+) -> None:
+    """What they stored for others is gone with them; the publisher knows its own record."""
+    async with town(tmp_path) as there:
+        first = await there.share(ONE)
+        for node in there.nodes:
+            await node.stop()
+        for node in there.nodes:
+            await node.start()
+        with pytest.raises(NotFound, match="no node has heard"):
+            await there.follow(first)
+        if is_shared_again:
+            await there.share(ONE)
+        else:
+            await asyncio.sleep(limits.LINEAGE_STORED_PAUSE_S + NOTICED_S)
+        await there.follow(first)

@@ -15,8 +15,10 @@ class Lineages:
     def __init__(self, server: OverlayServer, environment: Environment) -> None:
         self.heard = HeardLineages()
         self.reader = LineageReader(server, self.heard, environment)
-        self.storing = LineageStoring(server, self.reader, self.heard, environment)
         self.publisher = LineagePublisher(server, self.reader, self.heard, environment)
+        self.storing = LineageStoring(
+            server, self.reader, self.heard, environment, is_own=self.publisher.has
+        )
         server.storage.watch(records.LINEAGE, self.heard.hear_stored)
 
     def unfollow(self, lineage: bytes) -> None:

@@ -7,6 +7,7 @@ has undone, so others find nothing to do: what is stored does not grow with thos
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from node.environment import Environment
 from node.overlay.lineages.heard import HeardLineages
@@ -27,11 +28,15 @@ class LineageStoring:
         reader: LineageReader,
         heard: HeardLineages,
         environment: Environment,
+        *,
+        is_own: Callable[[bytes], bool],
     ) -> None:
+        """`is_own`: whether this node publishes a lineage."""
         self._server = server
         self._reader = reader
         self._heard = heard
         self._environment = environment
+        self._is_own = is_own
         self._due_at: dict[bytes, float] = {}
         self.stored = 0
 
@@ -43,23 +48,29 @@ class LineageStoring:
             await asyncio.sleep(limits.LINEAGE_STORED_PAUSE_S)
             lineage = self._due(loop.time())
             if lineage is not None:
-                await self._look(lineage)
+                await self.look(lineage)
 
     def _due(self, now: float) -> bytes | None:
-        """What is due for longest; a lineage that is new here is put into the order by chance."""
+        """What is due for longest; one that is new here is put into the order by chance.
+
+        One of this node's own is due at once, as it may be the only node that has the record: those
+        that held it may have been started anew as well.
+        """
         kept = self._heard.kept()
         draw = self._environment.rng.random
         self._due_at = {lineage: self._due_at.get(lineage, -1.0) for lineage in kept}
         for lineage, due_at in self._due_at.items():
             if due_at < 0:
-                self._due_at[lineage] = now + draw() * limits.LINEAGE_STORED_FIRST_S
+                wait_s = 0.0 if self._is_own(lineage) else draw() * limits.LINEAGE_STORED_FIRST_S
+                self._due_at[lineage] = now + wait_s
         first = min(kept, key=self._due_at.__getitem__, default=None)
         if first is None or self._due_at[first] > now:
             return None
         self._due_at[first] = now + (0.5 + draw()) * limits.LINEAGE_STORED_AGAIN_S
         return first
 
-    async def _look(self, lineage: bytes) -> None:
+    async def look(self, lineage: bytes) -> None:
+        """Look a lineage's newest record up, and store it where it is not."""
         try:
             reading = await self._reader.read(lineage)
         except ModswarmError as error:
