@@ -55,6 +55,7 @@ class Carrier:
         self._flows_sweep_at = FLOWS_MAX
         self._partition: Partition | None = None
         self._tamper: Callable[[bytes], bytes | None] | None = None
+        self._sieves: dict[tuple[int, int], Callable[[bytes], bool]] = {}
 
     # conditions of the whole internet
 
@@ -69,6 +70,19 @@ class Carrier:
     def tamper(self, change: Callable[[bytes], bytes | None]) -> None:
         """Let `change` say what is sent in place of each datagram; None for nothing at all."""
         self._tamper = change
+
+    def sieve(self, sender: Host, receiver: Host, passes: Callable[[bytes], bool] | None) -> None:
+        """Let `passes` say which datagrams of one host arrive at another; None lets all pass again.
+
+        What a relay forwards between the two is the relay's, and passes.
+        """
+        ends = sender.index, receiver.index
+        if passes is None:
+            self._sieves.pop(ends, None)
+        else:
+            self._sieves[ends] = passes
+        text = f"sieve {sender.name} {receiver.name} {passes is not None}"
+        self._log.add_text(self._loop.now, Fate.CHANGED, text)
 
     def partition(self, *groups: Iterable[Host]) -> None:
         """Cut the internet between groups of hosts; those in no group form one more together.
@@ -304,6 +318,11 @@ class Carrier:
             self._drop(Fate.PARTITIONED, packet)
             return
         source, data = packet.source, packet.data
+        if self._sieves:
+            passes = self._sieves.get((sender.host.index, host.index))
+            if passes is not None and not passes(data):
+                self._drop(Fate.LOST, packet)
+                return
         if socket.remote is not None and socket.remote != source:
             self._drop(Fate.NO_SOCKET, packet)
             return

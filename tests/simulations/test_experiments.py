@@ -19,6 +19,7 @@ SMALL = {
     "connect": ["--nodes", "8", "--pairs", "3"],
     "inbound": ["--nodes", "8", "--networks", "6", "--rate", "4", "--seconds", "2"],
     "line": ["--mbps", "10", "--seconds", "1", "--flows", "2"],
+    "paths": ["--scenarios", "router-forgets", "--mb-s", "0.1"],
     "swarm": ["--nodes", "6", "--getters", "4", "--megabytes", "0.3"],
     "transfer": ["--nodes", "6", "--getters", "2", "--megabytes", "0.2"],
 }
@@ -34,6 +35,7 @@ CONTRACT = {
         *("failures", "by_nat"),
     },
     "line": {"share", "shares", "jain", "worst_delay_ms", "steady_delay_ms", "log_hash"},
+    "paths": {"seed", "log_hash", "mb_s", "rtt_ms", "met", "of", "scenarios"},
     "swarm": {"getters", "copies", "last_s", "fluid_bound_s", "last_over_bound"},
     "transfer": {"getters", "p50_s", "last_s", "ideal_s"},
 }

@@ -26,6 +26,23 @@ def test_tampering_sees_every_datagram_and_may_swallow_it(
     assert a.host.sent_bytes == 6
 
 
+def test_a_sieve_is_for_one_direction_between_two_hosts(
+    internet: Internet, open_inbox: OpenInbox, pass_time: PassTime
+) -> None:
+    a, b, c = (open_inbox(internet.add_host()) for _ in range(3))
+    internet.carrier.sieve(a.host, b.host, lambda data: len(data) < 3)
+    for sender, receiver in ((a, b), (b, a), (c, b)):
+        for data in (b"ab", b"abc"):
+            sender.send(data, (receiver.host.addresses[0], PORT))
+    pass_time(1.0)
+    assert [one.data for one in (a, b)] == [[b"ab", b"abc"], [b"ab", b"ab", b"abc"]]
+    internet.carrier.sieve(a.host, b.host, None)
+    a.send(b"abc", (b.host.addresses[0], PORT))
+    pass_time(1.0)
+    assert b.data[-1] == b"abc"
+    assert len(b.data) == 4
+
+
 @pytest.mark.parametrize("spelling", ["2001:DB8::0:1", "2001:db8::1%eth0", "2001:db8::1"])
 def test_every_spelling_of_an_address_reaches_it_each_time(
     internet: Internet, open_inbox: OpenInbox, pass_time: PassTime, spelling: str
