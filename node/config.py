@@ -12,6 +12,7 @@ from typing import Any
 from node.content.keeping.keeping import KeepSettings
 from node.content.rates.settings import DirectionSettings, RateSettings
 from node.interfaces import WILDCARDS
+from node.links.page_settings import check_pages
 from node.machine.refusals import refused
 from node.relay.settings import RelaySettings
 from protocol import limits
@@ -40,6 +41,9 @@ _TAKES = {
     "origins": "the URL of a folder with exported mods, such as https://mods.example/files",
     "serve_http": "HOST:PORT, such as 0.0.0.0:8080",
     "relay_secret": "a secret for foreign clients",
+    "page_origins": "the origin of a web page, such as https://mods.example",
+    "page_relays": "HOST:PORT of a relay with relay_ports",
+    "page_relay_secret": "the relay_secret of those relays",
     "limit_up": _A_RATE,
     "limit_down": _A_RATE,
     "limit_up_per_peer": _A_RATE,
@@ -90,6 +94,10 @@ class Config:
     `origins`: URLs of folders on HTTP servers that are asked for every mod that is fetched, beside
     peers; they learn which mods these are. `serve_http`: host and port at which this node serves
     the sealed chunks and manifests of its complete mods to HTTP clients.
+
+    `page_origins`: origins of web pages that may ask this node's control API for a link, with its
+    token, and for nothing else. `page_relays`: `host:port` of relays that such pages may use, which
+    have `relay_ports` and `page_relay_secret` as their `relay_secret`.
     """
 
     listen: tuple[str, ...] = ()
@@ -118,6 +126,9 @@ class Config:
     scrub: str = "on"
     origins: tuple[str, ...] = ()
     serve_http: str = ""
+    page_origins: tuple[str, ...] = ()
+    page_relays: tuple[str, ...] = ()
+    page_relay_secret: str = ""
 
     def __post_init__(self) -> None:
         with _named("bootstrap"):
@@ -147,6 +158,7 @@ class Config:
             raise BadConfig(f"scrub must be one of {', '.join(_SWITCH)}")
         self.origin_urls()
         self.http_addresses()
+        check_pages(self.page_origins, self.page_relays, self.page_relay_secret)
         if self.cache_bytes < 0:
             raise BadConfig("cache_bytes must be a number of bytes, or 0 to cache nothing")
 

@@ -643,6 +643,19 @@ DIRECT_AGAIN_MAX_S = 300.0
 LINK_CALLS = 128
 """Calls of this node that are being made into links at one time: twice what one download tries."""
 
+PAGE_ATTEMPTS = 8
+"""Offers of web pages that are being made into links at one time: no page needs two, and each keeps
+an ICE agent and a DTLS handshake until its time is over."""
+
+PAGE_SDP_CHARS = 16_384
+PAGE_CANDIDATES = 64
+"""An offer of a page as SDP, and candidates in it: a browser on a machine of 8 addresses that also
+asks two STUN and TURN servers writes some 5000 characters and 40 candidates."""
+
+PAGE_SETTINGS = 16
+"""Origins of pages that a person permits, and relays that pages are given: a browser slows down
+with more than four servers."""
+
 LINK_ATTEMPTS_PER_NETWORK = 16
 LINK_PROOF_S = 1.0
 LINK_SLOW_S = 5.0

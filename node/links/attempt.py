@@ -68,16 +68,24 @@ class LinkParts:
 class LinkAttempt:
     """The layers of a link while it is being made. Ends as a link, or leaves nothing behind.
 
-    `alone`: no call of the other side crosses this one. Raises Overloaded when it is made while
-    there are too many.
+    `alone`: no call of the other side crosses this one. `of_page`: the peer is a web page, which
+    knows no relays by pairs and takes no calls, so its link has one path and no restart. Raises
+    Overloaded when it is made while there are too many.
     """
 
     def __init__(
-        self, parts: LinkParts, peer_id: PeerId, *, outgoing: bool, alone: bool = False
+        self,
+        parts: LinkParts,
+        peer_id: PeerId,
+        *,
+        outgoing: bool,
+        alone: bool = False,
+        of_page: bool = False,
     ) -> None:
         self._parts = parts
         self._peer_id = peer_id
         self._outgoing = outgoing
+        self._of_page = of_page
         self._loop = asyncio.get_running_loop()
         self._asked_at = self._loop.time()
         self._offered_at: float | None = None
@@ -88,7 +96,7 @@ class LinkAttempt:
         caller, callee = (own_id, peer_id) if outgoing else (peer_id, own_id)
         # Of two calls that cross, both sides let the same one go on.
         rank = int(own_offer_wins(caller, callee))
-        self._avoids_direct = parts.paths.relays.avoid_direct(peer_id)
+        self._avoids_direct = not of_page and parts.paths.relays.avoid_direct(peer_id)
         self._relayed_only = self._avoids_direct or parts.settings.relayed_only
         self._ice = IcePath(
             parts.paths,
@@ -121,8 +129,9 @@ class LinkAttempt:
     def answer(self, offer: Offer) -> Description:
         """Our side, for the caller of this offer; raises LinkAttemptFailed, NotAuthentic."""
         described = self.describe(answering_role(offer.description.role))
-        relays = self._parts.paths.relays.to_answer(self._peer_id, offer.description.relays)
-        described = replace(described, relays=relays)
+        if not self._of_page:
+            relays = self._parts.paths.relays.to_answer(self._peer_id, offer.description.relays)
+            described = replace(described, relays=relays)
         self._answering = CalleeHandshake(
             self._parts.identity,
             offer.caller_key,
@@ -247,8 +256,9 @@ class LinkAttempt:
         self._begin(Stage.SESSION)
         await link.open()
         self._ice.link_opened()
-        restartable = RestartableLink(offer_id, link.peer_id, own, remote, self._ice)
-        self._parts.restarts.add(restartable, link.closed)
+        if not self._of_page:
+            restartable = RestartableLink(offer_id, link.peer_id, own, remote, self._ice)
+            self._parts.restarts.add(restartable, link.closed)
         return link
 
     def _handshake(

@@ -32,7 +32,7 @@ _CHROMIUM_FLAGS = (
     "--remote-debugging-port=0",
     "about:blank",
 )
-_SHOW_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns"
+SHOW_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns"
 _DEVTOOLS = re.compile(rb"DevTools listening on (ws://\S+)")
 _LINE_BYTES_MAX = 1 << 20
 
@@ -71,7 +71,7 @@ async def start(name: str) -> AsyncIterator[Foreign]:
         "aiortc": lambda: _on_lines(*python, "aiortc"),
         "libwebrtc": lambda: _on_lines(*python, "webrtc.aiortc"),
         "werift": lambda: _on_lines("node", str(_PEERS / "werift_peer.mjs")),
-        "chromium": lambda: _in_chromium(_SHOW_ADDRESSES),
+        "chromium": lambda: _in_chromium(SHOW_ADDRESSES),
         "hiding": _in_chromium,
     }
     async with starters[name]() as peer:
@@ -119,7 +119,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.communicate()
 
 
-class _PagePeer:
+class Page:
     """A page of Chromium, steered by the DevTools protocol."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -127,22 +127,25 @@ class _PagePeer:
         self._session = ""
         self._asked = 0
 
-    async def attach(self) -> None:
-        """Open a page with a peer in it."""
-        target = await self._command("Target.createTarget", url="about:blank")
+    async def attach(self, url: str = "about:blank") -> None:
+        """Open a page."""
+        target = await self._command("Target.createTarget", url=url)
         attached = await self._command(
             "Target.attachToTarget", targetId=target["targetId"], flatten=True
         )
         self._session = attached["sessionId"]
-        await self._evaluate((_PEERS / "peer.js").read_text())
-        await self._evaluate(
+
+    async def make_peer(self) -> None:
+        """Put a peer into the page."""
+        await self.evaluate((_PEERS / "peer.js").read_text())
+        await self.evaluate(
             "globalThis.peer = new Peer(new RTCPeerConnection({ iceServers: [] })); 0"
         )
 
     async def do(self, action: str, **details: Any) -> Any:
-        return await self._evaluate(f"peer.{action}({json.dumps(details)})")
+        return await self.evaluate(f"peer.{action}({json.dumps(details)})")
 
-    async def _evaluate(self, expression: str) -> Any:
+    async def evaluate(self, expression: str) -> Any:
         answer = await self._command(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )
@@ -164,6 +167,14 @@ class _PagePeer:
 
 @contextlib.asynccontextmanager
 async def _in_chromium(*flags: str) -> AsyncIterator[Foreign]:
+    async with page_at("about:blank", *flags) as page:
+        await page.make_peer()
+        yield page
+
+
+@contextlib.asynccontextmanager
+async def page_at(url: str, *flags: str) -> AsyncIterator[Page]:
+    """A page of a Chromium of its own, ended afterwards."""
     path = chromium()
     assert path is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -182,9 +193,9 @@ async def _in_chromium(*flags: str) -> AsyncIterator[Foreign]:
                 aiohttp.ClientSession() as session,
                 session.ws_connect(address, max_msg_size=0) as socket,
             ):
-                peer = _PagePeer(socket)
-                await peer.attach()
-                yield peer
+                page = Page(socket)
+                await page.attach(url)
+                yield page
         finally:
             await _end(process)
 

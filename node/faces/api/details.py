@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from node.faces.api.errors import (
+    BadPageOffer,
     BadRequest,
+    BadSdp,
     BodyTooLarge,
     BodyTooSlow,
     Forbidden,
@@ -56,7 +58,7 @@ ERROR_KINDS: dict[str, type[ModswarmError]] = {
     for kind in (
         # This API's own.
         *(BadRequest, NotJson, BodyTooLarge, BodyTooSlow, HeadTooLarge, NoSuchPath),
-        *(MethodNotAllowed, Unauthorized, Forbidden, TooManyConnections),
+        *(MethodNotAllowed, Unauthorized, Forbidden, TooManyConnections, BadSdp, BadPageOffer),
         # Of this machine.
         *(LocalError, BadInput, errors.BadLink, errors.BadAddress, errors.BadPeerId),
         *(errors.BadConfig, errors.UnsafePath, errors.BadFolder, errors.HomeError, DiskError),

@@ -44,6 +44,14 @@ class HeadTooLarge(BadRequest):
     """A head larger than any request of this API."""
 
 
+class BadSdp(BadRequest):
+    """A page's offer that is no SDP of one data channel, or lacks what a link needs."""
+
+
+class BadPageOffer(BadRequest):
+    """A page's offer that no identity has signed for this node and this time, or an old one."""
+
+
 class NoSuchPath(BadRequest):
     """No route has this path, with any method."""
 

@@ -11,7 +11,7 @@ where too many wait. So programs without the token keep none out that has it.
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import cast
 from urllib.parse import unquote
@@ -39,6 +39,7 @@ SERVED = 64
 """Connections of programs with the token; they are of the node's owner, and run wild by mistake."""
 
 _HEAD_END = b"\r\n\r\n"
+_PREFLIGHT = "OPTIONS"
 _HEAD_METHOD = b"HEAD "
 """An answer to it has no body (RFC 9110, 9.3.2)."""
 HEADERS = 64
@@ -58,11 +59,18 @@ MakeHandler = Callable[[], asyncio.Protocol]
 class Gate:
     """Tells connections with the token from others. `serve` makes what serves one HTTP connection.
 
-    `served` says how many connections it serves now.
+    `served` says how many connections it serves now. Pages of `origins` may ask for links.
     """
 
-    def __init__(self, token: str, serve: MakeHandler, served: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        token: str,
+        serve: MakeHandler,
+        served: Callable[[], int],
+        origins: Collection[str] = (),
+    ) -> None:
         self._token = token
+        self.origins = origins
         self._serve = serve
         self._served = served
         self._waiting: dict[Knock, None] = {}
@@ -92,12 +100,12 @@ class Gate:
         """It waits no more."""
         self._waiting.pop(knock, None)
 
-    def handler_for(self, headers: Mapping[str, str]) -> asyncio.Protocol:
-        """What serves a connection that shows these headers.
+    def handler_for(self, headers: Mapping[str, str], path: str) -> asyncio.Protocol:
+        """What serves a connection that shows these headers, for this path.
 
         Raises Forbidden, Unauthorized, TooManyConnections.
         """
-        guard.check_request(headers, self._token)
+        guard.check_request(headers, self._token, path, self.origins)
         if self._served() >= SERVED:
             raise errors.TooManyConnections(f"{SERVED} connections are open already: close some")
         return self._serve()
@@ -112,6 +120,7 @@ class Knock(asyncio.Protocol):
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._head = b""
+        self._origin = ""
         self._refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -140,7 +149,13 @@ class Knock(asyncio.Protocol):
             line, *lines = head.split(b"\r\n")
             method, path = _method_and_path(line)
             headers = _headers(lines)
-            handler = self._gate.handler_for(headers)
+            guard.check_page(headers, path, self._gate.origins)
+            self._origin = headers.get("origin", "")
+            if method == _PREFLIGHT and self._origin:
+                guard.check_host(headers)
+                self._write(_permission(self._origin))
+                return
+            handler = self._gate.handler_for(headers, path)
             _check_method(method, path)
             _check_body(headers)
         except ModswarmError as error:
@@ -154,13 +169,17 @@ class Knock(asyncio.Protocol):
     def refuse(self, error: ModswarmError) -> None:
         """Answer with an error; the other end may read it until the deadline, and closes."""
         if not self._refused:
-            self._refused = True
-            answer = _answer(error)
+            answer = _answer(error, self._origin)
             if self._head.startswith(_HEAD_METHOD):
                 answer = answer[: answer.index(_HEAD_END) + len(_HEAD_END)]
-            self._head = b""
-            self._transport.write(answer)
-            self._transport.write_eof()
+            self._write(answer)
+
+    def _write(self, answer: bytes) -> None:
+        """The last that is written here; what comes is not looked at any more."""
+        self._refused = True
+        self._head = b""
+        self._transport.write(answer)
+        self._transport.write_eof()
 
     def end(self) -> None:
         """Close at once, without waiting for the other end."""
@@ -224,7 +243,18 @@ def _check_body(headers: Mapping[str, str]) -> None:
         raise errors.BadRequest(f"the only expectation that is met is {_EXPECTED}")
 
 
-def _answer(error: ModswarmError) -> bytes:
+def _shown_to(origin: str) -> dict[str, str]:
+    return guard.cross_origin_headers(origin) if origin else {}
+
+
+def _permission(origin: str) -> bytes:
+    """What a browser is told before a page of a permitted origin asks."""
+    lines = ["HTTP/1.1 204 No Content", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in guard.preflight_headers(origin).items()]
+    return "\r\n".join(lines).encode() + _HEAD_END
+
+
+def _answer(error: ModswarmError, origin: str) -> bytes:
     status = HTTPStatus(errors.http_status_of(error))
     body = json.dumps(details.as_json(error)).encode()
     lines = [
@@ -233,5 +263,6 @@ def _answer(error: ModswarmError) -> bytes:
         f"Content-Length: {len(body)}",
         "Connection: close",
         *(f"{name}: {value}" for name, value in errors.headers_of(error).items()),
+        *(f"{name}: {value}" for name, value in _shown_to(origin).items()),
     ]
     return "\r\n".join(lines).encode() + _HEAD_END + body

@@ -1,12 +1,13 @@
-"""Access control of the API: programs on this machine that can read the home, and no web page.
+"""Access control of the API: programs on this machine that can read the home, and hardly a page.
 
 The token keeps other users of the machine out. A page in the owner's browser has no token either,
 but could still probe; so requests with an `Origin` are refused, and so are requests with a `Host`
-that is no loopback name, which is how DNS rebinding shows.
+that is no loopback name, which is how DNS rebinding shows. Pages of the origins that the owner
+permits, if they have the token, may ask for links (PAGES) and for nothing else.
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from node.faces.api.errors import Forbidden, Unauthorized
 from protocol.addresses import is_loopback
@@ -17,6 +18,8 @@ PROOF_HEADER = "Modswarm-Proof"
 """In each answer to a request with the token: that a node answers, and which home's."""
 _PROVED = b"modswarm: the control API of the home with this token"
 _SCHEME = "bearer "
+PAGES = "/v1/pages"
+"""What pages may ask for; what lies below it as well."""
 
 
 def proof(token: str) -> str:
@@ -30,15 +33,52 @@ def check_loopback(host: str) -> None:
         raise BadConfig(f"the control API listens on loopback addresses only, not on {host!r}")
 
 
-def check_request(headers: Mapping[str, str], token: str) -> None:
-    """Raise Forbidden or Unauthorized unless the request may be served.
+def cross_origin_headers(origin: str) -> dict[str, str]:
+    """Of every answer to a page of a permitted origin, so that its browser shows it the answer."""
+    return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+
+
+def preflight_headers(origin: str) -> dict[str, str]:
+    """What a browser wants to know before it lets such a page ask (Fetch, 3.2.5)."""
+    return cross_origin_headers(origin) | {
+        "Access-Control-Allow-Methods": "GET, POST",
+        "Access-Control-Allow-Headers": "authorization, content-type",
+        "Access-Control-Allow-Private-Network": "true",
+        "Access-Control-Max-Age": "600",
+    }
+
+
+def check_page(headers: Mapping[str, str], path: str, origins: Collection[str]) -> None:
+    """Raise Forbidden for a request of a web page, but by one of `origins` for a page's path.
 
     `headers` are found by names in lower case.
     """
-    if "origin" in headers:
+    if "origin" not in headers:
+        return
+    if path != PAGES and not path.startswith(f"{PAGES}/"):
         raise Forbidden("the control API is not for web pages")
+    if headers["origin"] not in origins:
+        raise Forbidden(
+            "the control API is not for web pages of this origin",
+            advice="Name it in page_origins in config.toml, if you trust it.",
+        )
+
+
+def check_host(headers: Mapping[str, str]) -> None:
+    """Raise Forbidden for a request under a name that may be another machine's."""
     if not _names_loopback(headers.get("host", "")):
         raise Forbidden("the control API answers only under a loopback name")
+
+
+def check_request(
+    headers: Mapping[str, str], token: str, path: str = "", origins: Collection[str] = ()
+) -> None:
+    """Raise Forbidden or Unauthorized unless the request may be served.
+
+    `headers` are found by names in lower case. `origins` are those of pages that the owner permits.
+    """
+    check_page(headers, path, origins)
+    check_host(headers)
     given = headers.get("authorization", "")
     bearer = given[len(_SCHEME) :] if given[: len(_SCHEME)].lower() == _SCHEME else ""
     offered = bearer.strip().encode(errors="surrogateescape")

@@ -20,6 +20,7 @@ from node.answers.vault import CacheChange, CacheView, Pinned, ScrubResult, Vaul
 from node.content.progress import ReportProgress
 from node.faces.api.errors import BadRequest
 from node.faces.api.forms import ApiDocument
+from node.faces.pages.offers import PageOffers
 from node.links.link import Link
 from node.links.stages import Stage
 from node.runtime import Node
@@ -49,11 +50,14 @@ class ApiCall:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What handlers work on: the node, the API's own document, and how to ask the node to end."""
+    """What handlers work on: the node, the API's own document, how to ask the node to end, and
+    what answers web pages.
+    """
 
     node: Node
     document: ApiDocument
     on_stop: Callable[[], None]
+    pages: PageOffers
 
 
 async def document(service: Service, call: ApiCall) -> ApiDocument:

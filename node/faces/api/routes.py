@@ -9,6 +9,7 @@ from node.content.progress import ReportProgress
 from node.faces.api import following, forms, handlers, schemas, transfers
 from node.faces.api.handlers import ApiCall, Service
 from node.faces.api.validation import Schema
+from node.faces.pages import verbs as pages
 
 RouteHandler = Callable[[Service, ApiCall], Awaitable[object]]
 StreamHandler = Callable[[Service, ApiCall, ReportProgress], Awaitable[object]]
@@ -137,6 +138,8 @@ ROUTES = (
         query=(_TARGET, ("kind", "The kind of record: peer, provider, availability or lineage.")),
     ),
     Route("POST", "/v1/dht/crawl", handlers.dht_crawl, body=schemas.CRAWL),
+    Route("POST", "/v1/pages", pages.answer, body=schemas.PAGE),
+    Route("GET", "/v1/pages/servers", pages.servers),
     Route("POST", "/v1/stop", handlers.stop, body=schemas.NOTHING),
 )
 

@@ -214,6 +214,16 @@ _RATE = _bounded(
 LIMITS = _request({}, dict.fromkeys(("up", "down", "up_per_peer", "down_per_peer"), _RATE))
 
 CONNECT = _request({"peer": _bounded(limits.PASTED_CHARS, "A peer id.")})
+PAGE = _request(
+    {
+        "key": _bounded(2 * limits.KEY_BYTES, "The page's public key, 32 bytes in hex."),
+        "offer_id": _bounded(32, "16 random bytes in hex."),
+        "issued": {"type": "integer", "description": "When it was signed, seconds since 1970."},
+        "session": _bounded(64, "The page's ephemeral X25519 key, 32 bytes in hex."),
+        "signature": _bounded(128, "What PROTOCOL.md, 8.1, says, signed: 64 bytes in hex."),
+        "sdp": _bounded(limits.PAGE_SDP_CHARS, "The offer of its RTCPeerConnection."),
+    }
+)
 PIN = _request({"mod_id": _bounded(limits.PASTED_CHARS, "A mod id.")})
 EXPORT = _request(
     {

@@ -15,6 +15,7 @@ from node.faces.api.gate import ARRIVALS, HEAD_BYTES, REQUEST_BYTES, Gate
 from node.faces.api.handlers import ApiCall, Service
 from node.faces.api.routes import ROUTES, Route, StreamHandler
 from node.faces.api.validation import check
+from node.faces.pages.offers import PageOffers
 from node.runtime import Node
 from protocol.errors import ModswarmError
 from protocol.texts.characters import is_blank
@@ -48,7 +49,9 @@ class ControlServer:
     def __init__(self, node: Node, *, version: str, on_stop: Callable[[], None]) -> None:
         self._home = node.home
         self._token = node.environment.rng.randbytes(guard.BEARER_BYTES).hex()
-        self._service = Service(node, document(ROUTES, version), on_stop)
+        self._origins = node.config.page_origins
+        pages = PageOffers(node.identity, lambda: node.pool, node.environment.wall)
+        self._service = Service(node, document(ROUTES, version), on_stop, pages)
         self._stopping = asyncio.Event()
         self._runner = web.AppRunner(
             self._application(),
@@ -72,7 +75,7 @@ class ControlServer:
         await self._runner.setup()
         serve = self._runner.server
         assert serve is not None
-        self._gate = Gate(self._token, serve, lambda: len(serve.connections))
+        self._gate = Gate(self._token, serve, lambda: len(serve.connections), self._origins)
         self._listening = await asyncio.get_running_loop().create_server(
             self._gate.knock, host, port, backlog=ARRIVALS
         )
@@ -101,6 +104,8 @@ class ControlServer:
     async def _prove(self, request: web.Request, response: web.StreamResponse) -> None:
         """Show that it is this node that answers: the gate refuses requests without the token."""
         response.headers[guard.PROOF_HEADER] = guard.proof(self._token)
+        if "Origin" in request.headers:  # a permitted one, or the request had not come so far
+            response.headers.update(guard.cross_origin_headers(request.headers["Origin"]))
 
     @web.middleware
     async def _guarded(
@@ -125,7 +130,7 @@ class ControlServer:
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         try:
-            guard.check_request(request.headers, self._token)
+            guard.check_request(request.headers, self._token, request.path, self._origins)
             return await handler(request)
         except web.HTTPException as refusal:
             return _failure(_refused(refusal))

@@ -96,7 +96,9 @@ class LinkOpener:
 
         `alone`: no call of ours crosses it. Raises LinkFailed, Overloaded.
         """
-        attempt = LinkAttempt(self._parts, call.peer_id, outgoing=False, alone=alone)
+        attempt = LinkAttempt(
+            self._parts, call.peer_id, outgoing=False, alone=alone, of_page=call.of_page
+        )
         call.begin(attempt.proved_network)
         try:
             await self._parts.punching.sample()

@@ -55,11 +55,12 @@ class PendingConnect:
 class PendingAnswer:
     """A verified call of a peer, and our description that answers it before the link is up.
 
-    `began_at` is by the loop's clock, in seconds.
+    `began_at` is by the loop's clock, in seconds. `of_page`: a web page calls, by the control API.
     """
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: Offer, *, of_page: bool = False) -> None:
         loop = asyncio.get_running_loop()
+        self.of_page = of_page
         self.peer_id = peer_id_of(offer.caller_key)
         self.offer = offer
         self.began_at = loop.time()

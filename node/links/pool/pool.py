@@ -29,6 +29,7 @@ from node.links.restarting.restarts import LinkRestarts
 from node.links.secure.certificate import Certificate
 from node.links.settings import LinkSettings
 from node.tasks import TaskOwner
+from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.description import Description
 from protocol.errors import (
@@ -169,15 +170,16 @@ class LinkPool:
         ours = self._outgoing.get(peer_id)
         return ours.task if ours is not None and ours.link.done() else None
 
-    async def answer(self, offer: Offer) -> Description:
+    async def answer(self, offer: Offer, *, of_page: bool = False) -> Description:
         """Our description for a peer that calls, whose offer has been verified.
 
-        The link is finished in a task of the pool; one that is open restarts its ICE. Raises
+        The link is finished in a task of the pool; one that is open restarts its ICE. `of_page`:
+        the peer is a web page, of which PAGE_ATTEMPTS are served at one time. Raises
         CallFailed with the reason: no address here, no such link, or closing; and Busy.
         """
         if offer.description.link:
             return await self._parts.restarts.answer(offer)
-        call = PendingAnswer(offer)
+        call = PendingAnswer(offer, of_page=of_page)
         try:
             self._begin_answer(call)
             return await call.answer
@@ -271,6 +273,8 @@ class LinkPool:
         self._check_open(call.peer_id)
         self._check_honest(call.peer_id)
         self._give_up_answering(call.peer_id)
+        if call.of_page:
+            self._check_page_room()
         answering = [self._book.answer(earlier) for earlier in self._incoming.values()]
         now = asyncio.get_running_loop().time()
         self._keeper.check_room(self._book.link_wanted(call.peer_id, ours=False))
@@ -283,6 +287,13 @@ class LinkPool:
         call.task = self._attempts.start(self._answer(call), name=name)
         self._incoming[call.peer_id] = call
         call.task.add_done_callback(lambda _: self._answer_ended(call))
+
+    def _check_page_room(self) -> None:
+        """Pages take no place from calls of peers, however many of them offer; raises Busy."""
+        began_at = [call.began_at for call in self._incoming.values() if call.of_page]
+        if len(began_at) >= limits.PAGE_ATTEMPTS:
+            waited_s = asyncio.get_running_loop().time() - min(began_at)
+            raise Busy(max(self._settings.connect_timeout_s - waited_s, 0.0))
 
     async def _answer(self, call: PendingAnswer) -> None:
         try:

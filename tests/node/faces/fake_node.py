@@ -21,6 +21,7 @@ from node.answers.mods import Announcement, GetResult, ModOffer, ModView, ShareR
 from node.answers.network import ClockReport, FamilyReport, NetworkReport, SeenAddress
 from node.answers.peers import PeerView
 from node.answers.status import NodeStatus, RelayStatus
+from node.config import Config
 from node.content.caching.caching import CachedMod, CacheState
 from node.content.download.bounds import SizeBound
 from node.content.exporting.exporter import Exported
@@ -45,11 +46,13 @@ from protocol.causes.clock import clock_sentence
 from protocol.causes.network_kind import NetworkKind, UpnpAnswer
 from protocol.causes.tried import KnownSide
 from protocol.content.link import LineageLink, ModLink
+from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import NameTaken
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import Identity, PeerId, peer_id_text
 from protocol.reachability.clock_signs import ClockView
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
+from protocol.signaling import Offer
 from tests.identities import SEEDS
 from tests.node.content.queue.gets import Asked, GetDouble
 from tests.node.faces.fake_following import OWN, FakeFollowing, FakeVersions
@@ -307,6 +310,13 @@ class FakeLink:
         return {stage: 0.01 * number for number, stage in enumerate(Stage, 1)}
 
 
+DESCRIBED = Description(
+    *("ours", "a password of ours 24 ch".replace(" ", "/"), bytes(32), DtlsRole.ACTIVE),
+    (IceCandidate(CandidateKind.HOST, ADDRESS),),
+    session=bytes(48),
+)
+
+
 class FakeDoctor:
     """Its network is `report`, which a test may replace."""
 
@@ -380,6 +390,12 @@ class FakePool:
             raise self.failure
         return self._link(peer_id)
 
+    async def answer(self, offer: Offer, *, of_page: bool = False) -> Description:
+        self._answer("answer", offer, of_page)
+        if self.failure is not None:
+            raise self.failure
+        return DESCRIBED
+
     def _link(self, peer_id: PeerId) -> FakeLink:
         return FakeLink(peer_id, asyncio.get_running_loop().time() - 3.0, path=self.path)
 
@@ -391,6 +407,7 @@ class FakeNode:
         self.home = home
         self.identity = Identity(SEEDS[0])
         self.environment = Environment()
+        self.config = Config()
         self.asked: list[tuple[Any, ...]] = []
         self.failure: Exception | None = None
         self.reachable: bool | None = True

@@ -13,6 +13,7 @@ from node.answers import (
     lineages,
     mods,
     network,
+    pages,
     peers,
     rates,
     status,
@@ -30,6 +31,7 @@ from node.answers.dht import (
 )
 from node.answers.mods import Announcement, GetResult, ModOffer, ModView, Removed, ShareResult
 from node.answers.network import ClockReport, FamilyReport, NetworkReport, SeenAddress
+from node.answers.pages import PageAnswer, PageServer, PageServers
 from node.answers.peers import LinkView, PeerView, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, RelayStatus, Stopping
 from node.content.progress import Progress, SourceRate
@@ -405,6 +407,19 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
     (Removed(MOD), {"removed": M}),
     (Stopping(stopping=True), {"stopping": True}),
     (
+        PageAnswer(PEER, bytes(2), b"\x01\xff", "v=0\r\n"),
+        {"peer_id": P, "key": "0000", "session": "01ff", "sdp": "v=0\r\n"},
+    ),
+    (
+        PageServers((PageServer(("turn:192.0.2.1:4001",), "9:page", "secret"),), 3600),
+        {
+            "ice_servers": [
+                {"urls": ["turn:192.0.2.1:4001"], "username": "9:page", "credential": "secret"}
+            ],
+            "expires_in_s": 3600,
+        },
+    ),
+    (
         Progress("chunks", 4, 1, 10, 5, 5, 1),
         {
             "stage": "chunks",
@@ -455,7 +470,11 @@ def test_every_class_of_answers_is_shown_by_a_route() -> None:
 
     for route in ROUTES:
         walk(get_type_hints(route.verb)["return"])
-    rooms = (*(status, mods, network, peers, dht, rates, downloads, vault), follows, lineages)
+    rooms = (
+        *(status, mods, network, pages, peers, dht, rates, downloads, vault),
+        follows,
+        lineages,
+    )
     assert shown - LEAVES == {
         one
         for room in rooms

@@ -35,6 +35,7 @@ from protocol.errors import (
 from protocol.identity import base32_text, peer_id_text
 from tests.node.faces.fake_following import LINEAGE
 from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, served
+from tests.node.faces.page_offer import page_body
 
 pytestmark = pytest.mark.real_loop
 
@@ -303,8 +304,16 @@ REQUESTS: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/v1/dht/lookup"): (f"/v1/dht/lookup?target={'00' * 20}&paths=4", None),
     ("GET", "/v1/dht/records"): (f"/v1/dht/records?target={peer_id_text(PEER)}&kind=peer", None),
     ("POST", "/v1/dht/crawl"): ("/v1/dht/crawl", {"contacts": 50}),
+    ("POST", "/v1/pages"): ("/v1/pages", page_body),
+    ("GET", "/v1/pages/servers"): ("/v1/pages/servers", None),
     ("POST", "/v1/stop"): ("/v1/stop", {}),
 }
+
+
+def request_of(method: str, path: str) -> tuple[str, Any]:
+    """A page's body tells the time at which it is sent."""
+    asked, body = REQUESTS[method, path]
+    return asked, body() if callable(body) else body
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
@@ -319,7 +328,7 @@ async def test_each_route_is_documented_and_answers_as_documented(
         _, told = await client.ask("GET", "/v1/openapi.json")
         operation = told["paths"][route.path][route.method.lower()]
         components = told["components"]["schemas"]
-        path, body = REQUESTS[route.method, route.path]
+        path, body = request_of(route.method, route.path)
         if body is not None:
             content = operation["requestBody"]["content"]["application/json"]
             check(body, content["schema"], components)
@@ -357,7 +366,7 @@ def _references(value: Any) -> list[str]:
 async def test_the_arguments_reach_the_node(tmp_path: Path) -> None:
     stops: list[bool] = []
     async with control_client(tmp_path, lambda: stops.append(True)) as (client, node):
-        for path, body in REQUESTS.values():
+        for path, body in (request_of(*route) for route in REQUESTS):
             await client.ask("POST" if body is not None else "GET", path, body)
         await client.ask("POST", "/v1/downloads", {"link": str(LINK), "into": "/mods"})
         assert ("share", Path("/mods/hats"), "Hats") in node.asked

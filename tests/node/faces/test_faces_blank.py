@@ -23,6 +23,7 @@ from protocol.identity import base32_text, peer_id_text
 from tests.node.faces.commands import status_of, told_by
 from tests.node.faces.fake_following import LINEAGE
 from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeNode, served
+from tests.node.faces.page_offer import page_body
 
 BLANKS = ("", " ", "\t \n", "\u00a0")
 GOOD = {
@@ -165,6 +166,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/downloads/queue": {"link": str(LINK), "into": "/x"},
     "/v1/downloads/{id}/resume": {},
     "/v1/connect": {"peer": peer_id_text(PEER)},
+    "/v1/pages": page_body(),
 }
 
 

@@ -240,9 +240,9 @@ def refusing(open_connections: Iterator[int]) -> Callable[..., Any]:
     """A gate that finds so many open, one after another."""
     whole = Gate.handler_for
 
-    def handler_for(self: Gate, headers: Any) -> Any:
+    def handler_for(self: Gate, headers: Any, path: str) -> Any:
         self._served = lambda: next(open_connections)
-        return whole(self, headers)
+        return whole(self, headers, path)
 
     return handler_for
 

@@ -23,6 +23,7 @@ from node.runtime import Node
 from protocol.identity import base32_text
 from tests.identities import give_identities
 from tests.node.faces.fake_node import LINK
+from tests.node.faces.page_offer import page_body
 
 pytestmark = pytest.mark.real_loop
 
@@ -152,6 +153,9 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         await b.ask("DELETE", "/v1/downloads/{id}", item=item)
         assert (await b.ask("GET", "/v1/downloads"))["downloads"] == []
         await _versions(a, b, source, shared, str(tmp_path / "followed"))
+        answered = await b.ask("POST", "/v1/pages", page_body(getter.identity.peer_id))
+        assert answered["key"] == getter.identity.public_key.hex()
+        assert await b.ask("GET", "/v1/pages/servers") == {"ice_servers": [], "expires_in_s": 3600}
         await b.ask("POST", "/v1/stop", {})
         assert a.asked | b.asked == {(one.method, one.path) for one in ROUTES}
 

@@ -1,0 +1,57 @@
+"""A page in Chromium links with a node by the control API, and moves bytes, also by our TURN."""
+
+import asyncio
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol.identity import Identity
+from tests.browser.foreign import MISSING
+from tests.browser.page_node import pattern, scene
+from tests.identities import SEEDS
+from tests.node.relay.real_relay import SECRET, real_relay
+
+pytestmark = [
+    pytest.mark.real_loop,
+    pytest.mark.skipif(bool(MISSING["chromium"]), reason=f"{MISSING['chromium']}"),
+]
+
+LIMIT_S = 90.0
+SIZE = 10_000_000
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["addresses", "names"])
+async def test_ten_megabytes_move_both_ways(tmp_path: Path, hidden: bool) -> None:
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path, hidden=hidden) as stage:
+        told = await stage.do("moved", size=SIZE)
+        digest = hashlib.sha256(pattern(SIZE)).hexdigest()
+        assert told["up"]["digest"] == stage.mover.digest == digest
+        assert told["down"]["digest"] == digest
+        (link,) = stage.mover.links
+        assert link.peer_id == Identity(SEEDS[9]).peer_id
+        assert told["local"] in {"host", "prflx"}
+    _report("direct", told)
+
+
+async def test_ten_megabytes_move_both_ways_through_our_turn(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT_S), real_relay() as relay:
+        settings: dict[str, Any] = {
+            "page_relays": (str(relay.address),),
+            "page_relay_secret": SECRET,
+        }
+        async with scene(tmp_path, **settings) as stage:
+            told = await stage.do("relayedMoved", size=SIZE)
+            digest = hashlib.sha256(pattern(SIZE)).hexdigest()
+            assert told["up"]["digest"] == stage.mover.digest == digest
+            assert told["down"]["digest"] == digest
+            assert told["local"] == "relay"
+            assert relay.service.bytes_today > 2 * SIZE
+    _report("through TURN", told)
+
+
+def _report(way: str, told: dict[str, dict[str, float]]) -> None:
+    rates = {name: SIZE / told[name]["seconds"] / 1e6 for name in ("up", "down")}
+    sys.stdout.write(f"{way}: {rates['up']:.1f} MB/s up, {rates['down']:.1f} MB/s down\n")
