@@ -28,6 +28,7 @@ from node.following.hearing import Hearing
 from node.home import Home, reserve_of
 from node.links.path.paths import LinkPaths
 from node.links.pool.pool import LinkPool
+from node.links.pool.wants import Want
 from node.links.punching.punching import LinkPunching
 from node.links.relaying.relays import LinkRelays
 from node.links.secure.certificate import load_or_create
@@ -101,6 +102,7 @@ class Node:
             say("Making an identity for this node; this takes some seconds, once.")
         self.identity = home.identity(environment.rng, self._overlay.puzzle_bits)
         self._started_at = 0.0
+        self._kept_links: dict[PeerId, Want] = {}
         self._reserve = reserve_of(home.path)
         self._tasks = TaskOwner("node")
 
@@ -334,6 +336,17 @@ class Node:
             self.home.save_contacts(contacts)
         except LocalError as error:
             _log.warning("contacts not saved: %s", error)
+
+    def keep_link(self, peer_id: PeerId, *, keep: bool) -> None:
+        """Keep the link to a peer up until the node stops, as a person asks, or not any more.
+
+        Raises Overloaded where too many are kept; CallFailed, LinkClosed as `LinkPool.connect`.
+        """
+        if not keep:
+            if (kept := self._kept_links.pop(peer_id, None)) is not None:
+                kept.close()
+        elif peer_id not in self._kept_links:
+            self._kept_links[peer_id] = self.pool.want(peer_id, "a person asked for it")
 
     # Status -------------------------------------------------------------------------------
 

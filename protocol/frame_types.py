@@ -13,6 +13,12 @@ CONTENT_TYPES = range(32)
 LINEAGE_TYPES = range(32, 34)
 """About versions of mods (`content.lineage.frames`)."""
 
+LINK_TYPES = range(126, 127)
+"""About the link itself, as PROTOCOL.md, 8 says."""
+
+WANTED_FRAME = bytes([0x91, LINK_TYPES.start])
+"""`[126]`: the sender wants this link to be kept, though it carries nothing at present."""
+
 _LISTS = range(0x91, 0xA0)
 _TYPES = range(128)
 

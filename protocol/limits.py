@@ -623,6 +623,10 @@ MESSAGE_BYTES = 65536
 LINKS = 256
 """Open links of one node, and those being made: at most 1.5 MB each."""
 
+LINKS_WANTED = 64
+"""Peers whose links this node keeps up without a transfer, and reasons for each: a quarter of all
+links, so that as many as before are left for others and for this node's own calls."""
+
 LINK_ATTEMPTS = 128
 """Calls of others that are being made into links at one time: 50 a second, at 2.5 s each."""
 

@@ -33,7 +33,8 @@ class Place:
     `worth` is what the holder was worth to this node so far; that of a newcomer is 0. The place
     goes to no other before `safe_until`, and until `due_at` that of another goes first. `ours`:
     this node asked for it. An empty `network` has no bound. `visits` counts how often the holder
-    came lately, this time included; 0 if that does not matter.
+    came lately, this time included; 0 if that does not matter. `wanted`: this node needs just this
+    holder, so it gives way to no other.
     """
 
     holder: PeerId
@@ -43,6 +44,7 @@ class Place:
     due_at: float = 0.0
     ours: bool = False
     visits: int = 0
+    wanted: bool = False
 
 
 def _came_more(holder: Place, asking: Place) -> bool:
@@ -60,6 +62,7 @@ class PlaceRule:
     - This node's own take the place of the least useful.
     - A network that has its part takes only of its own, and what it has beyond has no tenure.
     - Neither has who came more often than who asks.
+    - Who is wanted counts as this node's own, and keeps the place against all.
     """
 
     places: int
@@ -69,23 +72,24 @@ class PlaceRule:
 
     def giving_way(self, taken: Sequence[Place], asking: Place, now: float) -> Place | None:
         """The place of another that `asking` gets; None where there is room. Raises Busy."""
-        own = [one for one in taken if one.ours]
-        others = [one for one in taken if not one.ours]
+        own = [one for one in taken if one.ours or one.wanted]
+        others = [one for one in taken if not (one.ours or one.wanted)]
         if self._has_room(len(own), len(others), asking):
             return None
         crowds = Counter(one.network for one in others if one.network)
         if not asking.ours and crowds[asking.network] >= self._part(asking.network):
             same = [one for one in others if one.network == asking.network]
-            wanted = [one for one in same if one.worth <= asking.worth]
+            sought = [one for one in same if one.worth <= asking.worth]
         else:
             crowded = {network for network, held in crowds.items() if held > self._part(network)}
             beyond = [one for one in others if one.network in crowded]
             if beyond and not asking.ours:
                 return min(beyond, key=lambda one: (one.worth, -crowds[one.network], one.due_at))
-            wanted = self._wanted(own, others, asking)
-        free = [one for one in wanted if now >= one.safe_until or _came_more(one, asking)]
+            sought = self._sought(own, others, asking)
+        sought = [one for one in sought if not one.wanted]
+        free = [one for one in sought if now >= one.safe_until or _came_more(one, asking)]
         if not free:
-            free_at = [one.safe_until for one in wanted]
+            free_at = [one.safe_until for one in sought]
             raise Busy(min(free_at, default=now + limits.BUSY_RETRY_S) - now)
         return min(
             free,
@@ -107,7 +111,7 @@ class PlaceRule:
         held = own if asking.ours else others
         return own + others < self.places and held < self.places - bound
 
-    def _wanted(self, own: list[Place], others: list[Place], asking: Place) -> list[Place]:
+    def _sought(self, own: list[Place], others: list[Place], asking: Place) -> list[Place]:
         """Those whose places `asking` may get, if their time is over."""
         if asking.ours:
             return own if len(own) >= self.places - self.for_newcomers else [*own, *others]

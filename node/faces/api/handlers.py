@@ -199,10 +199,12 @@ async def allow(service: Service, call: ApiCall) -> CacheChange:
 
 
 async def connect(service: Service, call: ApiCall) -> LinkView:
-    """Open a link to a peer, or show the one that is open."""
+    """Open a link to a peer, or show the one that is open; `keep` holds also where none opens."""
     peer_id = peer_id_in(call.body["peer"])
     if peer_id == service.node.identity.peer_id:
         raise BadRequest("that is this node's own id")
+    if "keep" in call.body:
+        service.node.keep_link(peer_id, keep=call.body["keep"])
     return _view(await service.node.pool.connect(peer_id))
 
 

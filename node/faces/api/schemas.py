@@ -213,7 +213,16 @@ _RATE = _bounded(
 )
 LIMITS = _request({}, dict.fromkeys(("up", "down", "up_per_peer", "down_per_peer"), _RATE))
 
-CONNECT = _request({"peer": _bounded(limits.PASTED_CHARS, "A peer id.")})
+CONNECT = _request(
+    {"peer": _bounded(limits.PASTED_CHARS, "A peer id.")},
+    {
+        "keep": {
+            "type": "boolean",
+            "description": "True: keep this link up until the node stops, though nothing uses it, "
+            "and call the peer again when it is lost. False: end that.",
+        },
+    },
+)
 PAGE = _request(
     {
         "key": _bounded(2 * limits.KEY_BYTES, "The page's public key, 32 bytes in hex."),

@@ -24,15 +24,22 @@ _STAGES = {"call": "call", "ice": "ICE", "dtls": "DTLS", "sctp": "SCTP", "sessio
 
 @click.command()
 @click.argument("peer", type=PEER_WORD)
+@click.option(
+    "--keep/--no-keep",
+    default=None,
+    help="Keep the link up until the node stops, and call again when it is lost; or end that.",
+)
 @options.asking
-def connect(peer: str, home: Path, as_json: bool) -> None:
+def connect(peer: str, keep: bool | None, home: Path, as_json: bool) -> None:
     """Open a link to PEER, a peer id as `modswarm id` shows it, and show the way found.
 
-    A link that is open already is shown as it is. Where none opens, what was tried is shown.
+    A link that is open already is shown as it is. Where none opens, what was tried is shown, and
+    with --keep the node goes on calling.
     """
     peer = peer_meant(peer)
+    kept = {} if keep is None else {"keep": keep}
     try:
-        link = ControlClient(home).post("/v1/connect", {"peer": peer})
+        link = ControlClient(home).post("/v1/connect", {"peer": peer, **kept})
     except LinkAttemptFailed as failure:
         if not as_json and failure.report is not None:
             show_tried(failure.report)

@@ -13,6 +13,18 @@ from protocol.randomness import Random
 _PEERS_REMEMBERED = 1024
 
 
+def pause_s(settings: LinkSettings, failures: int, rng: Random) -> float:
+    """Seconds until the next attempt after so many failures, one at least.
+
+    It doubles with each, up to a bound, and is spread over its upper half.
+    """
+    longest_s = min(
+        settings.backoff_first_s * 2.0 ** min(failures - 1, 32),
+        settings.backoff_max_s,
+    )
+    return longest_s * (0.5 + 0.5 * rng.random())
+
+
 @dataclass(frozen=True, slots=True)
 class _Failure:
     count: int
@@ -47,16 +59,12 @@ class Backoff:
             raise failure.kind(reason, cause=failure.cause)
 
     def failed(self, peer_id: PeerId, now: float, error: ModswarmError) -> None:
-        """Note a failure: the wait doubles each time, and is spread over its upper half."""
+        """Note a failure; the wait is as `pause_s` says."""
         previous = self._failures.pop(peer_id, None)
         count = previous.count + 1 if previous else 1
-        longest_s = min(
-            self._settings.backoff_first_s * 2.0 ** min(count - 1, 32),
-            self._settings.backoff_max_s,
-        )
         cause = error.cause if isinstance(error, NetworkError) else None
         kind = NotFound if isinstance(error, NotFound) else LinkFailed
-        wait_s = longest_s * (0.5 + 0.5 * self._rng.random())
+        wait_s = pause_s(self._settings, count, self._rng)
         self._failures[peer_id] = _Failure(count, now, now + wait_s, kind, str(error), cause)
         if len(self._failures) > _PEERS_REMEMBERED:
             self._failures.popitem(last=False)

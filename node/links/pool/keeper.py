@@ -13,7 +13,8 @@ from node.links.pool.tie_break import OpenLinks
 from node.links.settings import LinkSettings
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.errors import ModswarmError, RemoteError
+from protocol.errors import Malformed, ModswarmError, RemoteError
+from protocol.frame_types import LINK_TYPES, WANTED_FRAME
 from protocol.identity import PeerId, peer_id_text
 from protocol.places.rule_breakers import RuleBreakers
 from protocol.places.tenure import Place
@@ -128,6 +129,7 @@ class LinkKeeper:
         _log.info("link %s with %s", link.direction, peer_id_text(link.peer_id))
         self._start_watch()
         try:
+            link.register(LINK_TYPES, _wanted)
             for on_link in self._subscribers:
                 on_link(link)
         except ModswarmError as error:
@@ -179,3 +181,9 @@ class LinkKeeper:
                 self._retire(link, "idle", "idle")
         if len(self._open):
             self._start_watch()
+
+
+def _wanted(frame: bytes) -> None:
+    """The peer wants the link to be kept: that it sent a frame is enough for that."""
+    if frame != WANTED_FRAME:
+        raise Malformed("a frame that says that a link is wanted has nothing else")

@@ -1,6 +1,7 @@
 """The places that links and calls take at this node, for `protocol.places.tenure`."""
 
 import asyncio
+from collections.abc import Callable
 
 from node.links.link import Link
 from node.links.pool.pending import PendingAnswer, PendingConnect
@@ -33,10 +34,16 @@ def call_rule() -> PlaceRule:
 
 
 class PlaceBook:
-    """What is held, in the terms of the rules; `usefulness` says what its holders are worth."""
+    """What is held, in the terms of the rules; `usefulness` says what its holders are worth.
 
-    def __init__(self, usefulness: Usefulness, tenure_s: float) -> None:
+    `is_wanted`: whether this node wants the link to a peer to be kept.
+    """
+
+    def __init__(
+        self, usefulness: Usefulness, tenure_s: float, is_wanted: Callable[[PeerId], bool]
+    ) -> None:
         self._usefulness = usefulness
+        self._is_wanted = is_wanted
         self._tenure_s = tenure_s
         self._loop = asyncio.get_running_loop()
         self._linked, self._called = Visits(), Visits()
@@ -63,11 +70,13 @@ class PlaceBook:
             due_at=until,
             ours=link.direction == "outgoing",
             visits=self._linked.times(link.peer_id, network, self._loop.time()),
+            wanted=self._is_wanted(link.peer_id),
         )
 
     def link_wanted(self, peer_id: PeerId, *, ours: bool, network: bytes = b"") -> Place:
         """The place that a link would take; `network` is where its peer is, if that is proved."""
         visits = self._linked.times(peer_id, network, self._loop.time()) + 1
+        ours = ours or self._is_wanted(peer_id)
         return Place(peer_id, network, self._worth(peer_id), ours=ours, visits=visits)
 
     def answer_wanted(self, peer_id: PeerId) -> Place:

@@ -23,6 +23,7 @@ from node.links.pool.keeper import LinkKeeper, OnLink
 from node.links.pool.opening import LinkOpener
 from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
 from node.links.pool.places import PlaceBook, answer_rule, call_rule
+from node.links.pool.wants import LinkWants, Want
 from node.links.punching.punching import LinkPunching
 from node.links.restarting.restart import LookAround, RestartParts
 from node.links.restarting.restarts import LinkRestarts
@@ -94,7 +95,14 @@ class LinkPool:
         self._settings = settings
         self._counters = counters or Counters()
         self._backoff = Backoff(settings, environment.rng)
-        self._book = PlaceBook(self.usefulness, settings.tenure_s)
+        self._wants = LinkWants(
+            self.get,
+            lambda peer_id: self.connect(peer_id, patience_s=0.0),
+            *(settings, environment.rng),
+        )
+        self._book = PlaceBook(
+            self.usefulness, settings.tenure_s, lambda peer_id: peer_id in self._wants
+        )
         self._answers, self._calls = answer_rule(), call_rule()
         self._breakers = RuleBreakers()
         self._keeper = LinkKeeper(
@@ -117,7 +125,7 @@ class LinkPool:
     @property
     def defects(self) -> list[BaseException]:
         """Exceptions that neither a peer nor the network explains."""
-        found = [*self._attempts.defects, *self._keeper.defects]
+        found = [*self._attempts.defects, *self._keeper.defects, *self._wants.tasks.defects]
         parts = self._parts
         helpers = (parts.punching.tasks, parts.paths.relays.tasks, parts.restarts.tasks)
         return [*found, *(error for owner in helpers for error in owner.defects)]
@@ -137,12 +145,27 @@ class LinkPool:
         return self._keeper.get(peer_id)
 
     def doubt_links(self) -> None:
-        """This machine has come to another network, or slept: see which links are still there."""
+        """This machine has come to another network, or slept: see which links are still there.
+
+        Peers that are wanted and have none are called again.
+        """
         self._parts.restarts.doubt()
+        self._wants.network_changed()
 
     def links(self) -> list[Link]:
         """Every open link, the oldest first."""
         return self._keeper.links()
+
+    def want(self, peer_id: PeerId, reason: str) -> Want:
+        """Keep the link to this peer up until the handle is closed, and call the peer while it is
+        down. Raises Overloaded where too many are kept; CallFailed, LinkClosed as `connect`.
+        """
+        self._check_open(peer_id)
+        return self._wants.want(peer_id, reason)
+
+    def wanted_for(self, peer_id: PeerId) -> tuple[str, ...]:
+        """Why the link to a peer is kept, the oldest reason first; empty where it is not."""
+        return self._wants.reasons(peer_id)
 
     async def connect(self, peer_id: PeerId, *, patience_s: float = inf) -> Link:
         """The link to this peer, which may have to be opened first.
@@ -193,6 +216,7 @@ class LinkPool:
     async def close(self) -> None:
         """Close every link and end every attempt; returns once nothing is left of them."""
         self._closing = True
+        await self._wants.close()
         await self._attempts.close()
         await self._keeper.close(_STOPPING)
         await self._parts.restarts.close()
@@ -303,6 +327,7 @@ class LinkPool:
         except ModswarmError as error:
             self._count_failure(error, call.peer_id)
             call.refuse(error)
+            self._wants.heard_of(call.peer_id)
         else:
             self._opened(link)
 
@@ -311,7 +336,7 @@ class LinkPool:
         ours = link.direction == "outgoing"
         place = self._book.link_wanted(link.peer_id, ours=ours, network=link.network)
         now = asyncio.get_running_loop().time()
-        is_newcomer = not (ours or place.worth)
+        is_newcomer = not (place.ours or place.worth)
         if is_newcomer and self._breakers.holds_many_of(place.network, now):
             self._keeper.dispose(link.close(_FAULTS_NEAR), peer_id_text(link.peer_id))
             raise LinkFailed(_FAULTS_NEAR, cause=Cause.PROTOCOL_BROKEN)

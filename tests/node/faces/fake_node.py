@@ -427,6 +427,9 @@ class FakeNode:
         )
         self.transfers = TransferLimits(RateSettings(), self.environment.wall)
 
+    def keep_link(self, peer_id: PeerId, *, keep: bool) -> None:
+        self._answer("keep_link", peer_id, keep)
+
     def _answer(self, *asked: Any) -> None:
         self.asked.append(asked)
         if self.failure is not None:

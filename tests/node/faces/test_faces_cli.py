@@ -74,6 +74,18 @@ def test_each_command_that_asks_prints_one_json_document(
     assert node.asked[-3:] == [("lookup", "x", 4), ("records", "x", "peer"), ("crawl", 50)]
 
 
+@pytest.mark.parametrize(("option", "asked"), [("--keep", [True]), ("--no-keep", [False])])
+def test_a_link_is_kept_where_a_person_says_so(
+    node: FakeNode, option: str, asked: list[bool]
+) -> None:
+    assert status_of("connect", peer_id_text(PEER)) == 0
+    assert not [one for one in node.asked if one[0] == "keep_link"]
+    assert status_of("connect", peer_id_text(PEER), option) == 0
+    assert [one for one in node.asked if one[0] == "keep_link"] == [
+        ("keep_link", PEER, keep) for keep in asked
+    ]
+
+
 @pytest.mark.parametrize(
     ("args", "expected"),
     [

@@ -132,3 +132,16 @@ def test_who_was_of_use_loses_only_to_our_own_to_more_or_to_the_part_of_newcomer
     few = sum(not one.worth for one in others) < RULE.for_newcomers
     assert asking.ours or not lost.ours
     assert asking.ours or few or crowded or lost.worth <= max(asking.worth, 0.0)
+
+
+def test_who_is_wanted_gives_way_to_none_and_counts_as_our_own() -> None:
+    """Also of a network that has more than its part, and whose holder came more often."""
+    kept = [Place(bytes([number]) * 2, b"net", 0.0, visits=9, wanted=True) for number in range(6)]
+    others = [newcomer(str(number), until=5.0) for number in range(2)]
+    friend = Place(b"friend", b"", 100.0)
+    assert RULE.giving_way([*kept, *others], friend, 6.0) in others
+    with pytest.raises(Busy):
+        RULE.giving_way([*kept, *others], OURS, 6.0)
+    with pytest.raises(Busy) as refused:
+        RULE.giving_way([*kept, *others], Place(b"new", b"net", 0.0, visits=1), 4.0)
+    assert refused.value.retry_after_s == 1.0

@@ -1,0 +1,173 @@
+"""Links that this node wants to be kept: called again while down, and never closed as idle.
+
+Each want is a handle. While a peer has one that is open, one task keeps its link up: it calls the
+peer, waits for the end of the link, and calls again after a pause that doubles with each try that
+brought no lasting link.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from node.links.link import Link
+from node.links.pool.backoff import pause_s
+from node.links.settings import LinkSettings
+from node.tasks import TaskOwner
+from protocol import limits
+from protocol.errors import LinkClosed, ModswarmError, Overloaded
+from protocol.frame_types import WANTED_FRAME
+from protocol.identity import PeerId, peer_id_text
+from protocol.randomness import Random
+
+_log = logging.getLogger(__name__)
+
+_LOOKS = 3
+"""How often a wanted link is looked at within the time after which an idle one is closed. One that
+was idle for half of the time between two looks is used then, so none is idle for longer than 1.5
+times that."""
+
+
+class Want:
+    """One reason to keep the link to a peer; `close` gives it back, once or more often.
+
+    As a context manager it ends with its block, also where that raises or is cancelled.
+    """
+
+    def __init__(self, peer_id: PeerId, reason: str, given_back: Callable[["Want"], None]) -> None:
+        self.peer_id = peer_id
+        self.reason = reason
+        self._given_back = given_back
+
+    def close(self) -> None:
+        """The link is not wanted for this reason any more."""
+        self._given_back(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class LinkWants:
+    """The open wants by peer, and the task of each peer; times are seconds of the loop's clock.
+
+    `get` gives the link to a peer that is open, `connect` opens one or raises a ModswarmError.
+    """
+
+    def __init__(
+        self,
+        get: Callable[[PeerId], Link | None],
+        connect: Callable[[PeerId], Awaitable[Link]],
+        settings: LinkSettings,
+        rng: Random,
+    ) -> None:
+        self._get = get
+        self._connect = connect
+        self._settings = settings
+        self._rng = rng
+        self._loop = asyncio.get_running_loop()
+        self._wants: dict[PeerId, dict[Want, None]] = {}
+        self._news: dict[PeerId, asyncio.Event] = {}
+        self._keeping: dict[PeerId, asyncio.Task[None]] = {}
+        self.tasks = TaskOwner("keep links")
+
+    def __contains__(self, peer_id: object) -> bool:
+        return peer_id in self._wants
+
+    def __len__(self) -> int:
+        """Peers whose links are wanted."""
+        return len(self._wants)
+
+    def reasons(self, peer_id: PeerId) -> tuple[str, ...]:
+        """Why the link to a peer is wanted, the oldest reason first; empty where it is not."""
+        return tuple(want.reason for want in self._wants.get(peer_id, ()))
+
+    def want(self, peer_id: PeerId, reason: str) -> Want:
+        """Keep the link to a peer up until the handle is closed.
+
+        Raises Overloaded where LINKS_WANTED peers are wanted, or one for so many reasons.
+        """
+        if peer_id not in self._wants and len(self) >= limits.LINKS_WANTED:
+            raise Overloaded(f"{limits.LINKS_WANTED} links are kept already")
+        if len(self._wants.get(peer_id, ())) >= limits.LINKS_WANTED:
+            raise Overloaded(f"this link is kept for {limits.LINKS_WANTED} reasons already")
+        want = Want(peer_id, reason, self._given_back)
+        if peer_id not in self._wants:
+            news = self._news[peer_id] = asyncio.Event()
+            name = peer_id_text(peer_id)
+            self._keeping[peer_id] = self.tasks.start(self._keep(peer_id, news), name=name)
+        self._wants.setdefault(peer_id, {})[want] = None
+        return want
+
+    def heard_of(self, peer_id: PeerId) -> None:
+        """A peer gave a sign of life: if it is wanted and has no link, it is called again soon."""
+        if (news := self._news.get(peer_id)) is not None:
+            news.set()
+
+    def network_changed(self) -> None:
+        """This machine is in another network: what failed before may succeed now."""
+        for news in self._news.values():
+            news.set()
+
+    async def close(self) -> None:
+        """Keep no link any more."""
+        await self.tasks.close()
+
+    def _given_back(self, want: Want) -> None:
+        wants = self._wants.get(want.peer_id, {})
+        if want not in wants:
+            return
+        del wants[want]
+        if not wants:
+            del self._wants[want.peer_id]
+            del self._news[want.peer_id]
+            self._keeping.pop(want.peer_id).cancel()
+
+    async def _keep(self, peer_id: PeerId, news: asyncio.Event) -> None:
+        """Have a link to the peer, for as long as it is wanted."""
+        tries = 0
+        while True:
+            began_at = self._loop.time()
+            try:
+                link = self._get(peer_id) or await self._connect(peer_id)
+            except ModswarmError as error:
+                _log.info("no link with %s, which is wanted: %s", peer_id_text(peer_id), error)
+                tries += 1
+            else:
+                news.clear()
+                await self._until_closed(link)
+                lasted = self._loop.time() - link.opened_at >= self._settings.backoff_max_s
+                tries = 0 if lasted else tries + 1
+            await self._pause(tries, began_at, news)
+
+    async def _until_closed(self, link: Link) -> None:
+        """Return at the end of a link, which is told to the peer as wanted where it is idle."""
+        look_s = self._settings.idle_timeout_s / _LOOKS
+        while not link.closed.done():
+            await asyncio.wait([link.closed], timeout=look_s)
+            if self._loop.time() - link.last_used_at >= look_s / 2:
+                with contextlib.suppress(LinkClosed):
+                    link.send(WANTED_FRAME)
+
+    async def _pause(self, tries: int, began_at: float, news: asyncio.Event) -> None:
+        """Wait before another try, shorter where there are news of the peer.
+
+        It may cause these at will, so that tries begin no sooner after one another than the
+        shortest pause.
+        """
+        wait_s = pause_s(self._settings, max(tries, 1), self._rng)
+        soonest_at = began_at + min(wait_s, self._settings.backoff_first_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await news.wait()
+        news.clear()
+        await asyncio.sleep(max(0.0, soonest_at - self._loop.time()))
