@@ -65,13 +65,15 @@ def open_direct(stage: Stage) -> None:
     _sieve(stage, None)
 
 
-def open_forth(stage: Stage) -> None:
-    """Let pass what goes directly from caller to callee."""
+def pass_forth_alone(stage: Stage) -> None:
+    """Lose what goes directly, but for what goes from caller to callee."""
+    close_direct(stage)
     _sieve(stage, None, 1)
 
 
-def open_back(stage: Stage) -> None:
-    """Let pass what goes directly from callee to caller."""
+def pass_back_alone(stage: Stage) -> None:
+    """Lose what goes directly, but for what goes from callee to caller."""
+    close_direct(stage)
     _sieve(stage, None, 2)
 
 

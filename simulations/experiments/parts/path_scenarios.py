@@ -116,7 +116,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         stall_s=1.0,
     ),
     "one-way-forth": Scenario(
-        events.open_forth,
+        events.pass_forth_alone,
         "directly only what the sender sends arrives",
         before=events.close_direct,
         stall_s=0.5,
@@ -126,7 +126,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         lasts_s=300.0,
     ),
     "one-way-back": Scenario(
-        events.open_back,
+        events.pass_back_alone,
         "directly only what the receiver sends arrives",
         before=events.close_direct,
         stall_s=0.5,
