@@ -33,7 +33,13 @@ PIECE_BYTES = 60_000
 
 def pattern(size: int) -> bytes:
     """What both ways carry."""
-    return b"".join(hashlib.sha256(b"%d" % at).digest() for at in range(-(-size // 32)))[:size]
+    return part_of_pattern(0, size)
+
+
+def part_of_pattern(start: int, end: int) -> bytes:
+    """A part of it, from a multiple of 32 on."""
+    numbers = range(start // 32, -(-end // 32))
+    return b"".join(hashlib.sha256(b"%d" % at).digest() for at in numbers)[: end - start]
 
 
 class Mover:
@@ -62,9 +68,8 @@ class Mover:
             task.add_done_callback(self._tasks.discard)
 
     async def _give(self, link: Link, size: int) -> None:
-        whole = pattern(size)
         for at in range(0, size, PIECE_BYTES):
-            piece = whole[at : at + PIECE_BYTES]
+            piece = part_of_pattern(at, min(at + PIECE_BYTES, size))
             link.send(b"\x92\x43\xc5" + len(piece).to_bytes(2) + piece)
             await link.drained()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from protocol.identity import Identity
+from protocol.identity import Identity, peer_id_text
 from tests.browser.foreign import MISSING
 from tests.browser.page_node import pattern, scene
 from tests.identities import SEEDS
@@ -50,6 +50,24 @@ async def test_ten_megabytes_move_both_ways_through_our_turn(tmp_path: Path) -> 
             assert told["local"] == "relay"
             assert relay.service.bytes_today > 2 * SIZE
     _report("through TURN", told)
+
+
+async def test_a_page_asks_what_a_node_holds(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
+        (tmp_path / "hats").mkdir()
+        (tmp_path / "hats" / "red.txt").write_text("red" * 1000)
+        shared = await stage.node.sharing.share(tmp_path / "hats", None, lambda _: None)
+        told = await stage.do("held", modId=shared.mod_id.hex())
+        assert told["nothing"] is None
+        assert told["held"]["complete"] is True
+        assert told["manifest"] == shared.mod_id.hex()
+
+
+async def test_a_page_keeps_its_own_identity_and_no_script_reads_it(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
+        told = await stage.do("kept")
+        assert told["first"] == told["again"] == peer_id_text(Identity(SEEDS[9]).peer_id)
+        assert told["read"] == ["InvalidAccessError"] * 2
 
 
 def _report(way: str, told: dict[str, dict[str, float]]) -> None:

@@ -84,3 +84,110 @@ async function relayedMoved(scene) {
   const iceServers = await modswarm.servers(scene);
   return moved({ ...scene, iceServers, relayed: true });
 }
+
+async function kept({ seed }) { // an identity that is found at the first try, kept and read
+  modswarm.Identity.create = () => modswarm.Identity.fromSeed(bytes.bytesOf(seed));
+  const first = await modswarm.Identity.stored();
+  modswarm.Identity.create = () => { throw new Error("none was kept"); };
+  const again = await modswarm.Identity.stored();
+  const read = await Promise.all([again.signing, again.exchange].map((key) => crypto.subtle
+    .exportKey("pkcs8", key).then(() => "read", (error) => error.name)));
+  return { first: first.peerId, again: again.peerId, read };
+}
+
+// Pages that do not keep to the rules, by the module's own parts.
+
+async function raw(scene, { claimed, spoil } = {}) { // a channel that is open, and the session
+  const identity = await modswarm.Identity.fromSeed(bytes.bytesOf(scene.seed));
+  const original = RTCPeerConnection.prototype.createDataChannel;
+  let channel;
+  RTCPeerConnection.prototype.createDataChannel = function open(label, options) {
+    channel = original.call(this, label, options);
+    channel.first = null;
+    channel.sendWhole = channel.send.bind(channel);
+    channel.send = (message) => { // the page's proof is the first message
+      channel.first ??= new Uint8Array(message);
+      const sent = spoil ? spoil(channel.first) : message;
+      if (sent) channel.sendWhole(sent);
+    };
+    return channel;
+  };
+  try {
+    const { api, token, peer } = scene;
+    const opened = await modswarm.connect({ api, token, peer, identity: claimed ?? identity });
+    return { link: opened, channel };
+  } finally {
+    RTCPeerConnection.prototype.createDataChannel = original;
+  }
+}
+
+async function heardOf(channel, link) { // what the node still says, until it ends the link
+  let messages = 0;
+  channel.addEventListener("message", () => { messages += 1; });
+  const reason = await link.closed;
+  return { messages, reason };
+}
+
+const openFrame = () => bytes.pack([0, 0, new Uint8Array(32)]);
+
+async function unproved(scene) { // asks in the clear, in place of its proof
+  const { channel, link } = await raw(scene, { spoil: () => openFrame() });
+  return heardOf(channel, link);
+}
+
+async function silent(scene) { // proves nothing and asks nothing; the node gives it up
+  const { channel, link } = await raw(scene, { spoil: () => null });
+  return heardOf(channel, link);
+}
+
+async function otherKey(scene) { // signs as itself, and has not the X25519 half of its key
+  const own = await modswarm.Identity.fromSeed(bytes.bytesOf(scene.seed));
+  const other = await modswarm.Identity.fromSeed(new Uint8Array(32).fill(7));
+  own.exchange = other.exchange;
+  try {
+    await raw(scene, { claimed: own });
+    return "linked";
+  } catch (error) {
+    return String(error);
+  }
+}
+
+async function replayed(scene) { // shows the proof of an earlier link
+  const earlier = await raw(scene);
+  const proof = earlier.channel.first;
+  earlier.link.close();
+  const { channel, link } = await raw(scene, { spoil: () => proof });
+  return heardOf(channel, link);
+}
+
+async function huge({ size, ...scene }) { // one message of so many bytes
+  const { link, channel } = await raw(scene);
+  let refused = "";
+  try {
+    channel.sendWhole(new Uint8Array(size));
+  } catch (error) {
+    refused = error.name;
+  }
+  const answer = await Promise.race([
+    link.holds(new Uint8Array(32)).then(() => "served"), link.closed,
+  ]);
+  link.close();
+  return { refused, answer };
+}
+
+async function deaf({ size, ...scene }) { // wishes for bytes, and never reads them
+  const { link, channel } = await raw(scene);
+  await link.send([WISH, size]);
+  channel.onmessage = () => { for (;;); };
+  return "wished";
+}
+
+async function flood({ count, ...scene }) { // so many offers at once, of a page that goes no further
+  const identity = await modswarm.Identity.fromSeed(bytes.bytesOf(scene.seed));
+  const { api, token, peer } = scene;
+  const asked = Array.from({ length: count }, () => modswarm
+    .connect({ api, token, peer, identity })
+    .then((opened) => { opened.close(); return "linked"; }, (error) => error.name));
+  const names = await Promise.all(asked);
+  return names.reduce((sum, name) => ({ ...sum, [name]: (sum[name] ?? 0) + 1 }), {});
+}

@@ -1,0 +1,84 @@
+"""Pages that prove nothing, or the wrong thing, or ask for more than there is: in Chromium."""
+
+import asyncio
+import contextlib
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.foreign import MISSING
+from tests.browser.page_node import Scene, scene
+
+pytestmark = [
+    pytest.mark.real_loop,
+    pytest.mark.skipif(bool(MISSING["chromium"]), reason=f"{MISSING['chromium']}"),
+]
+
+LIMIT_S = 90.0
+
+
+@pytest.mark.parametrize("action", ["unproved", "silent"])
+async def test_a_page_that_skips_the_session_is_served_nothing(tmp_path: Path, action: str) -> None:
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
+        told = await stage.do(action)
+        assert told["messages"] == 0
+        assert stage.mover.links == []
+        assert stage.node.pool.links() == []
+
+
+async def test_a_page_that_proves_another_identity_is_served_nothing(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
+        told = await stage.do("otherKey")
+        assert "not proved" in told
+        assert stage.mover.links == []
+
+
+async def test_a_page_that_replays_a_recorded_proof_is_served_nothing(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
+        told = await stage.do("replayed")
+        assert told["messages"] == 0
+        assert len(stage.mover.links) == 1, "the one of which the proof is"
+        assert stage.node.counters.refused["not_authentic"] == 1
+
+
+@pytest.mark.parametrize("size", [1 << 17, 1 << 30])
+async def test_a_message_that_is_too_long_does_not_come(tmp_path: Path, size: int) -> None:
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
+        before = _memory_bytes()
+        told = await stage.do("huge", size=size)
+        assert told["refused"]
+        assert _memory_bytes() - before < 32 << 20
+
+
+async def test_a_page_that_never_reads_fills_its_browser_and_not_the_node(tmp_path: Path) -> None:
+    size = 100_000_000
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
+        assert await stage.do("deaf", size=size) == "wished"
+        (link,) = stage.mover.links
+        before = _memory_bytes()
+        sent = -1
+        while sent < link.bytes_sent:
+            sent = link.bytes_sent
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(link.closed), 1.0)
+            assert link.buffered_bytes < 4 << 20
+        assert _memory_bytes() - before < 64 << 20
+
+
+async def test_a_hundred_offers_at_once_leave_a_node_that_links(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
+        told: dict[str, Any] = await stage.do("flood", count=100)
+        assert sum(told.values()) == 100
+        assert told["rate_limited"] >= 60
+        await asyncio.wait_for(_nothing_under_way(stage), 20.0)
+
+
+async def _nothing_under_way(stage: Scene) -> None:
+    while stage.node.pool.answering:  # noqa: ASYNC110 - attempts end without an event
+        await asyncio.sleep(0.02)
+
+
+def _memory_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
