@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from node.machine import streams
-from scripts.lab import measure, report
+from scripts.lab import changes, measure, report
 from scripts.lab.kinds import KINDS, TWOSOMES, Kind, Twosome
 from scripts.lab.lab import Lab
 from scripts.lab.matrix import Outcome, faults_of, rounds
@@ -49,6 +49,8 @@ def main() -> None:
     kinds, twosomes = chosen(given.only)
     if given.measure:
         kinds, twosomes = measure.punching_kinds(given.measure), []
+    if given.changes:
+        kinds, twosomes = changes.kinds(), []
     sys.exit(0 if _run(given, kinds, twosomes) else 1)
 
 
@@ -70,6 +72,11 @@ def _parse() -> argparse.Namespace:
         type=int,
         metavar="PAIRS",
         help="instead of the matrix: how fast so many pairs punch two port-restricted routers",
+    )
+    parser.add_argument(
+        "--changes",
+        action="store_true",
+        help="instead of the matrix: one transfer each while a router forgets, a relay dies, ...",
     )
     parser.add_argument(
         "--idle",
@@ -156,6 +163,10 @@ def _work(
         pairs = measure.punching_pairs(kinds)
         results["punching"], right = measure.punching(lab, pairs, given.delay)
         print(json.dumps(results["punching"], indent=1))
+        return right
+    if given.changes:
+        _start(given, lab, results)
+        results["changes"], right = changes.run(lab)
         return right
     lifetimes = None if given.only or given.by_hand else lab.begin_lifetimes()
     _start(given, lab, results)
