@@ -1,4 +1,4 @@
-"""The experiments by name: every module of `simulations.experiments`, its packages aside.
+"""The experiments by name: every module of `simulations.experiments` and of its package `links`.
 
 Such a module has
 
@@ -17,19 +17,19 @@ from typing import Any
 
 from protocol.errors import BadInput
 from simulations import experiments
+from simulations.experiments import links
 from simulations.harness.report import ExperimentReport, Say
 
 
 def all_experiments() -> dict[str, ModuleType]:
     """The experiments by name (with dashes), in alphabetical order."""
-    names = sorted(
-        module.name for module in pkgutil.iter_modules(experiments.__path__) if not module.ispkg
-    )
-    return {name.replace("_", "-"): _load(name) for name in names}
-
-
-def _load(name: str) -> ModuleType:
-    return importlib.import_module(f"simulations.experiments.{name}")
+    found = {
+        module.name.replace("_", "-"): f"{package.__name__}.{module.name}"
+        for package in (experiments, links)
+        for module in pkgutil.iter_modules(package.__path__)
+        if not module.ispkg
+    }
+    return {name: importlib.import_module(found[name]) for name in sorted(found)}
 
 
 def find(name: str) -> ModuleType:

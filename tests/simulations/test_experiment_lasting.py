@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulations.experiments.lasting import GOAL_S, Memory, Parameters, growth, run
+from simulations.experiments.links.lasting import GOAL_S, Memory, Parameters, growth, run
 
 MINUTES = 20.0
 UPKEEP_BYTES_S = 400.0

@@ -5,10 +5,10 @@ At a fraction of the experiment's rate, as packets are what takes time.
 
 import pytest
 
+from simulations.experiments.links.paths import Parameters, run, run_scenario
 from simulations.experiments.parts.path_figures import Outcome
 from simulations.experiments.parts.path_scenarios import SCENARIOS, Scenario
 from simulations.experiments.parts.path_transfer import Move, Trace
-from simulations.experiments.paths import Parameters, run, run_scenario
 
 MB_S = 0.2
 
