@@ -175,8 +175,7 @@ class IceSession:
         key = (source, base.address)
         if key in self._early:
             earlier, earlier_bytes = self._early[key]
-            if earlier.nominates and earlier.nomination >= check.nomination:
-                check = check._replace(nominates=True, nomination=earlier.nomination)
+            check = check._replace(nominates=check.nominates or earlier.nominates)
             extra_bytes += earlier_bytes
         self._early[key] = (check, extra_bytes)
 
