@@ -168,13 +168,18 @@ def test_a_bound_is_told_by_the_name_of_the_option(
     assert node.asked == []
 
 
+SAMPLES = {"string": "x", "integer": 1}  # a value of each type that a body may require
+
+
 @pytest.mark.parametrize(
     "route", [route for route in ROUTES if route.body], ids=lambda one: one.path
 )
 def test_the_api_names_its_fields_as_they_are_sent(route: Any) -> None:
-    for name, schema in route.body["properties"].items():
+    schemas = route.body["properties"]
+    for name, schema in schemas.items():
         wrong: Any = "x" * (schema["maxLength"] + 1) if "maxLength" in schema else [1]
-        whole = dict.fromkeys(route.body["required"], "x") | {name: wrong}
+        whole = {one: SAMPLES[schemas[one]["type"]] for one in route.body["required"]}
+        whole[name] = wrong
         with pytest.raises(errors.BadRequest) as caught:
             check(whole, route.body, {})
         assert str(caught.value).startswith((f"'{name}' ", f"'{name}[0]' "))
