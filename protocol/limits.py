@@ -755,6 +755,23 @@ ICE_CONSENT_S = 30.0
 """How long an answer of an address speaks for it: data may be sent there, and more checks than an
 unproved one gets (RFC 7675, 5.1)."""
 
+PATHS_KEPT = 3
+PATH_KEPT_S = 45.0
+"""Pairs of one link beside the selected one that are checked on, and for how long after the last
+answer: on an idle link two checks in a row may be lost."""
+
+PATH_CHECK_IDLE_S = 14.0
+PATH_CHECK_BUSY_S = 1.5
+"""How often such a pair is checked at most: on an idle link with the first consent check so long
+after, below the 30 s after which impatient NATs forget a mapping; and while data arrive."""
+
+PATH_PENALTY_S = 30.0
+PATH_SILENT_PENALTY_S = 5.0
+PATH_PENALTY_MAX_S = 600.0
+PATH_PENALTIES = 64
+"""How long a path is left alone that passed checks and no data, or fell silent; then twice as long
+each time, up to a bound. So many paths of one link are remembered for it."""
+
 ICE_ROLE_SWITCHES = 4
 """Conflicts of roles in which one agent gives way, until its ICE restarts: one is honest, and two
 where both sides give way at once."""

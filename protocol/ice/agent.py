@@ -233,6 +233,22 @@ class IceAgent:
             if session.connectivity is not None:
                 session.connectivity.selection.ask_now(now)
 
+    def data_arrived(self, now: float) -> None:
+        """Data of the peer have come lately; to be told a few times a second while they do."""
+        for session in self._sessions():
+            if session.connectivity is not None:
+                session.connectivity.selection.paths.data_arrived(session.selected, now)
+
+    def leave_selected(self, now: float) -> bool:
+        """Data do not pass by the selected pair, though checks do: go on by another that works.
+
+        False where there is none. The pair is left alone for a while, longer each time.
+        """
+        for session in self._sessions():
+            if session.selected is not None and session.connectivity is not None:
+                return session.connectivity.selection.leave(now)
+        return False
+
     # Datagrams and time ---------------------------------------------------------------------
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:

@@ -30,6 +30,9 @@ CHECK_BYTES: Final = 80
 """A check that nominates, without its user name: header, USERNAME's header, PRIORITY, role,
 USE-CANDIDATE, MESSAGE-INTEGRITY and FINGERPRINT."""
 
+NOMINATION_BYTES: Final = 8
+"""How much longer a check is that numbers its nomination."""
+
 _ROLES: Final = {True: Attribute.ICE_CONTROLLING, False: Attribute.ICE_CONTROLLED}
 
 _REASONS: Final = {
@@ -39,12 +42,16 @@ _REASONS: Final = {
 
 
 class IncomingCheck(NamedTuple):
-    """What a check of the peer says. `controlling`: the peer takes itself for that side."""
+    """What a check of the peer says. `controlling`: the peer takes itself for that side.
+
+    `nomination`: the number of the nomination, 0 where the peer numbers none.
+    """
 
     priority: int
     controlling: bool
     tie_breaker: int
     nominates: bool
+    nomination: int = 0
 
 
 def read_check(message: StunMessage) -> IncomingCheck:
@@ -59,7 +66,8 @@ def read_check(message: StunMessage) -> IncomingCheck:
         raise Malformed("a check without priority, or without one role")
     nominates = message.get(Attribute.USE_CANDIDATE) is not None
     if controlling is not None:
-        return IncomingCheck(priority, True, controlling, nominates)
+        number = message.number(Attribute.NOMINATION) if nominates else None
+        return IncomingCheck(priority, True, controlling, nominates, number or 0)
     return IncomingCheck(priority, False, controlled or 0, False)
 
 
@@ -72,8 +80,11 @@ def encode_check(
     tie_breaker: int,
     nominates: bool,
     key: bytes,
+    nomination: int = 0,
 ) -> bytes:
-    """A Binding request (RFC 8445, 7.2.4): 96 bytes with ufrags of 8, 100 if it nominates."""
+    """A Binding request (RFC 8445, 7.2.4): 96 bytes with ufrags of 8, and 108 if it nominates with
+    a number.
+    """
     attributes: list[tuple[int, bytes]] = [
         (Attribute.USERNAME, username),
         (Attribute.PRIORITY, encode_u32(priority)),
@@ -81,6 +92,8 @@ def encode_check(
     ]
     if nominates:
         attributes.append((Attribute.USE_CANDIDATE, b""))
+    if nominates and nomination:
+        attributes.append((Attribute.NOMINATION, encode_u32(nomination)))
     message = StunMessage(StunClass.REQUEST, StunMethod.BINDING, transaction, tuple(attributes))
     return encode_stun(message, key=key)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from protocol.addresses import Address
 from protocol.ice.candidates import CandidateKind, IceCredentials, RemoteCandidate, is_local_network
-from protocol.ice.check_messages import CHECK_BYTES, encode_check
+from protocol.ice.check_messages import CHECK_BYTES, NOMINATION_BYTES, encode_check
 from protocol.ice.core import IceCore
 from protocol.ice.events import ConsentDelayed
 from protocol.ice.pairs import CandidatePair, PairEvent, PairOutcome
@@ -13,11 +13,15 @@ from protocol.ice.unproved import UnprovedBudget
 from protocol.turn.virtual import is_virtual
 
 Unanswered = Callable[[OutgoingCheck, float], None]
-"""Called with a check that was given up, and now."""
+"""Called with a check, and now."""
 
 
 class Checker:
-    """The sending half of one generation, made once the peer's credentials are known."""
+    """The sending half of one generation, made once the peer's credentials are known.
+
+    `unanswered` is called with a check that was given up, `delayed` with one for consent that is to
+    be repeated for the first time.
+    """
 
     def __init__(
         self,
@@ -27,12 +31,15 @@ class Checker:
         budget: UnprovedBudget,
         round_trip_s: float | None,
         unanswered: Unanswered,
+        delayed: Unanswered,
     ) -> None:
         self._core = core
         self._settings = core.settings
         self._username = f"{remote.ufrag}:{own.ufrag}".encode()
         self._budget = budget
         self._unanswered = unanswered
+        self._delayed = delayed
+        self._nominations = 0
         self.remote_ufrag = remote.ufrag.encode()
         self.key = remote.password.encode()
         self.transactions = Transactions()
@@ -62,6 +69,10 @@ class Checker:
         times = self._settings.consent_transmissions
         self._send(pair, Purpose.CONSENT, now, wait_s, times)
 
+    def keep_up(self, pair: CandidatePair, now: float, wait_s: float, times: int) -> None:
+        """Find out whether a pair that worked still does, and how well."""
+        self._send(pair, Purpose.UPKEEP, now, wait_s, times)
+
     def probe(
         self,
         base: Address,
@@ -79,8 +90,11 @@ class Checker:
         self, pair: CandidatePair, purpose: Purpose, now: float, wait_s: float, times: int
     ) -> bool:
         core = self._core
-        if self.transactions.full or not self._may_send(pair, now):
+        nominates = core.controlling and purpose is Purpose.CONSENT
+        size = self._check_bytes + NOMINATION_BYTES * nominates
+        if self.transactions.full or not self._may_send(pair, now, size):
             return False
+        self._nominations += nominates
         transaction = core.new_transaction()
         datagram = encode_check(
             transaction,
@@ -88,8 +102,9 @@ class Checker:
             priority=pair.base_priority,
             controlling=core.controlling,
             tie_breaker=core.tie_breaker,
-            nominates=core.controlling and purpose is Purpose.CONSENT,
+            nominates=nominates,
             key=self.key,
+            nomination=self._nominations,
         )
         check = OutgoingCheck(
             transaction, datagram, pair, purpose, core.controlling, now, wait_s, times - 1
@@ -103,9 +118,9 @@ class Checker:
         remote = pair.remote.address
         return is_virtual(remote) or self._budget.may_check(remote, self._check_bytes)
 
-    def _may_send(self, pair: CandidatePair, now: float) -> bool:
+    def _may_send(self, pair: CandidatePair, now: float, size: int) -> bool:
         remote = pair.remote.address
-        if is_virtual(remote) or self._budget.take(remote, self._check_bytes, now):
+        if is_virtual(remote) or self._budget.take(remote, size, now):
             return True
         pair.note(PairOutcome.NO_BUDGET)
         return False
@@ -128,9 +143,10 @@ class Checker:
                 continue
             if check.purpose is Purpose.CONSENT and check.transmissions == 1:
                 self._core.tell(ConsentDelayed(check.first_sent_at))
+                self._delayed(check, now)
             check.repeated(now, self._settings.last_wait_s)
             self.transactions.wait(check)
-            if self._may_send(check.pair, now):
+            if self._may_send(check.pair, now, len(check.datagram)):
                 self._transmit(check)
 
 

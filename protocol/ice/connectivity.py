@@ -47,7 +47,9 @@ class ConnectivityChecks:
         self._waits_for_direct = waits_for_direct
         self._given_up = given_up
         self._budget = UnprovedBudget(budget_bytes, core.allowance)
-        self._checker = Checker(core, own, remote, self._budget, round_trip_s, self._unanswered)
+        self._checker = Checker(
+            core, own, remote, self._budget, round_trip_s, self._unanswered, self._delayed
+        )
         self.selection = Selection(core, checklist, self._checker, self._direct_may_come, lost)
         self._told_proved: set[tuple[Address, Address]] = set()
         self._started_at = now
@@ -134,11 +136,11 @@ class ConnectivityChecks:
         self._prove(source, base.address)
         selection = self.selection
         if check.nominates and not self._core.controlling:
-            selection.asked(pair, now)
+            selection.asked(pair, check.nomination, now)
         if is_new:
             selection.peer_moved(pair, now)
         if pair.state is not PairState.SUCCEEDED and (
-            not selection.is_final or is_new or check.nominates
+            selection.wants(pair) or is_new or check.nominates
         ):
             self._trigger(pair)
         self._schedule(now)
@@ -194,8 +196,9 @@ class ConnectivityChecks:
         transactions.cancel(pair)
         self._budget.answered(pair.remote.address, now)
         self._prove(pair.remote.address, pair.base)
-        pair.answered(check.round_trip_s(now), now - check.first_sent_at, mapped, now)
-        self.selection.succeeded(pair, now)
+        took_s = now - check.first_sent_at
+        pair.answered(check.round_trip_s(now), took_s, mapped, now, check.transmissions)
+        self.selection.succeeded(pair, now, check.purpose)
 
     def _refused(self, check: OutgoingCheck, message: StunMessage, now: float) -> None:
         """An error response (RFC 8445, 7.2.5.1 and 7.2.5.2.4)."""
@@ -227,11 +230,15 @@ class ConnectivityChecks:
     ) -> None:
         if check.cancelled:
             return
+        check.pair.quality.lost(check.transmissions)
         if check.purpose is Purpose.CONSENT:
             self.selection.unanswered(check.pair, now)
             self._schedule(now)
         elif check.purpose is Purpose.CONNECTIVITY and check.pair.state is PairState.IN_PROGRESS:
             check.pair.apply(event)
+
+    def _delayed(self, check: OutgoingCheck, now: float) -> None:
+        self.selection.delayed(check.pair, now)
 
     # Time -----------------------------------------------------------------------------------
 
@@ -295,9 +302,9 @@ class ConnectivityChecks:
         return False
 
     def _send_ordinary(self, now: float) -> bool:
-        if self.selection.is_final:
-            return False
         waiting = self._checklist.waiting()
+        if waiting and self.selection.is_final:
+            waiting = [pair for pair in waiting if self.selection.wants(pair)]
         for pair in waiting:
             if not pair.relayed and now < self._direct_since:
                 self._check_at = min(self._check_at, self._direct_since)

@@ -5,6 +5,7 @@ from typing import Final
 from protocol import limits
 from protocol.addresses import Address
 from protocol.ice.events import IceDatagram, IceEvent, IceOutput
+from protocol.ice.paths.penalties import PathPenalties
 from protocol.ice.settings import IceSettings
 from protocol.ice.unproved import NetworkAllowance
 from protocol.randomness import Random
@@ -29,6 +30,7 @@ class IceCore:
         self.settings = settings
         self.rng = rng
         self.allowance = allowance
+        self.penalties = PathPenalties()
         self._prefix = transaction_prefix
         self._role_switches = 0
         self.tie_breaker = rng.getrandbits(_TIE_BREAKER_BITS)

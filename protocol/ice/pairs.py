@@ -22,6 +22,7 @@ from math import inf
 from protocol import limits
 from protocol.addresses import Address
 from protocol.ice.candidates import CandidateKind, RemoteCandidate, pair_priority
+from protocol.ice.paths.quality import PathQuality
 
 
 class PairState(Enum):
@@ -102,13 +103,18 @@ class PairReport:
     mapped: Address | None
     """Where the peer saw our checks come from."""
     selected: bool
+    quality: PathQuality
+    answered_at: float
+    """When a check of it was last answered; -inf if none was."""
 
 
 class CandidatePair:
-    """A base of ours and an address of the peer. `nominated`: the peer asked for this pair.
+    """A base of ours and an address of the peer. `nominated`: the peer asked for this pair, which
+    has yet to answer.
 
     `answered_at` is when a check of it was last answered, and `failures` counts the consent checks
     that were given up since then. Nothing else gives consent to send there (RFC 7675, 5.1).
+    `quality` is what all its checks have told.
     """
 
     __slots__ = (
@@ -123,6 +129,7 @@ class CandidatePair:
         "nominated",
         "outcome",
         "priority",
+        "quality",
         "remote",
         "round_trip_s",
         "state",
@@ -151,6 +158,7 @@ class CandidatePair:
         self.nominated = False
         self.answered_at = -inf
         self.failures = 0
+        self.quality = PathQuality()
         self.priority = 0
         self.prioritize(remote, controlling)
 
@@ -178,12 +186,18 @@ class CandidatePair:
         self.note(PairOutcome.NO_ANSWER)
 
     def answered(
-        self, round_trip_s: float | None, took_s: float, mapped: Address, now: float
+        self,
+        round_trip_s: float | None,
+        took_s: float,
+        mapped: Address,
+        now: float,
+        transmissions: int = 1,
     ) -> None:
         """The peer answered a check; `round_trip_s` is None where it is not certain.
 
-        `took_s`: from the first time that the check was sent.
+        `took_s`: from the first time that the check was sent, of so many.
         """
+        self.quality.answered(round_trip_s, transmissions)
         self.took_s = took_s
         self.apply(PairEvent.ANSWERED)
         self.answered_at = now
@@ -213,8 +227,12 @@ class CandidatePair:
         self.failures += 1
 
     def ask_nomination(self) -> None:
-        """The controlling peer has chosen this pair."""
+        """The controlling peer has chosen this pair, which has to answer first."""
         self.nominated = True
+
+    def end_nomination(self) -> None:
+        """The pair is selected, or the peer has chosen again since."""
+        self.nominated = False
 
     def report(self, *, selected: bool) -> PairReport:
         """A row for a person."""
@@ -230,4 +248,6 @@ class CandidatePair:
             self.round_trip_s,
             self.mapped,
             selected,
+            self.quality,
+            self.answered_at,
         )

@@ -7,11 +7,15 @@ direct one works.
 
 Nomination and consent are one thing here: each consent check of the controlling side carries
 USE-CANDIDATE, the first one at the moment of the choice. So a lost nomination is repeated, and the
-controlled side follows when the other's mapping changes.
+controlled side follows when the other's mapping changes. Each has a higher number than the one
+before, so that one which is sent again by others is known for old.
+
+Once a pair is selected, `PathSelector` compares it with the others that work. The controlling side
+changes to a better one; both sides leave one that does not answer while another does.
 """
 
 from collections.abc import Callable
-from math import ceil, inf
+from math import inf
 
 from protocol import limits
 from protocol.ice.checker import Checker
@@ -19,12 +23,10 @@ from protocol.ice.checklist import Checklist
 from protocol.ice.core import IceCore
 from protocol.ice.events import PairSelected
 from protocol.ice.pairs import CandidatePair, PairEvent, PairOutcome, PairState
-
-_JITTER = 0.4
-"""Consent intervals are 0.8 to 1.2 times the setting (RFC 7675, 5.1)."""
-
-_SLOT = 1 / 32
-"""Of the setting: 0.25 s of 8 s. Consent checks leave at the end of such a slot."""
+from protocol.ice.paths.doubt import PathDoubt
+from protocol.ice.paths.kept import KeptPaths
+from protocol.ice.paths.slots import ConsentSlots
+from protocol.ice.transactions import Purpose
 
 _SETTLED_S = 0.5
 """A nomination of lower priority counts only so long after the one before: checks of an agent that
@@ -60,6 +62,12 @@ class Selection:
         """When the selected pair was last known to work."""
         self._moved_to: CandidatePair | None = None
         self._moved_at = inf
+        self.paths = KeptPaths(core, checklist, checker)
+        self._slots = ConsentSlots(core)
+        self._doubt = PathDoubt()
+        self._decided_at = -inf
+        self._followed = 0
+        """The highest number of a nomination that the peer has sent."""
 
     @property
     def _failures(self) -> int:
@@ -76,6 +84,12 @@ class Selection:
             and not self._failures
         )
 
+    def wants(self, pair: CandidatePair) -> bool:
+        """Whether this pair is to be looked for: when all is final, one of the other family is."""
+        return not self.is_final or (
+            self.selected is not None and self.paths.lacks(pair, self.selected)
+        )
+
     @property
     def has_consent(self) -> bool:
         """Whether a pair is selected, and its last consent check was not left unanswered."""
@@ -83,17 +97,22 @@ class Selection:
 
     # What checks find out -------------------------------------------------------------------
 
-    def succeeded(self, pair: CandidatePair, now: float) -> None:
+    def succeeded(self, pair: CandidatePair, now: float, purpose: Purpose) -> None:
         """A check of this pair was answered: whatever it asked, that is consent as well."""
         if pair is self.selected:
-            self._consent_given(now)
+            self._consent_given(now, purpose)
+            self._choose(now)
         elif self._core.controlling:
-            if self._is_better(pair):
+            if self.selected is not None:
+                self._choose(now)
+            elif not pair.relayed:
                 self._select(pair, now, nominated=True)
             self._follow_peer(now)
         elif pair.nominated:
             self._accept(pair, now)
-        elif self._is_better(pair) and (self._failures or not self._nominated):
+        elif self.selected is not None and self._nominated:
+            self._choose(now)
+        elif self._is_better(pair):
             self._select(pair, now, nominated=False)
 
     def _is_better(self, pair: CandidatePair) -> bool:
@@ -102,16 +121,64 @@ class Selection:
             return True
         return not pair.relayed and (self.selected is None or self.selected.relayed)
 
-    def asked(self, pair: CandidatePair, now: float) -> None:
-        """The controlling peer nominates this pair (RFC 8445, 7.3.1.5).
+    def _choose(self, now: float) -> bool:
+        """Go on by another pair, if one is better; whether that is so.
 
-        One that has not answered for long has to answer first: the peer may have left it.
+        The controlled side follows its peer, until its own path is silent or under a penalty.
         """
-        pair.ask_nomination()
+        selected = self.selected
+        if selected is None:
+            return False
+        is_silent = bool(self._failures) or self._doubt.is_silent(now, self.paths.heard_at)
+        if not (self._core.controlling or is_silent or self.paths.is_barred(selected, now)):
+            return False
+        silent_since = self._doubt.since if self._doubt.since != inf else -inf
+        best = self.paths.better(selected, silent_since if is_silent else None, now)
+        if best is None:
+            return False
+        if is_silent:
+            selected.consent_unanswered()
+            self.paths.bar(selected, limits.PATH_SILENT_PENALTY_S, now)
+        self._select(best, now, nominated=self._core.controlling)
+        return True
+
+    def leave(self, now: float) -> bool:
+        """Data do not pass by the selected pair, though checks do: go on by another that works.
+
+        False where there is none. Either way the pair is left alone for a while.
+        """
+        if self.selected is None:
+            return False
+        self.paths.bar(self.selected, limits.PATH_PENALTY_S, now)
+        return self._choose(now)
+
+    def asked(self, pair: CandidatePair, number: int, now: float) -> None:
+        """The controlling peer nominates this pair (RFC 8445, 7.3.1.5); see `_is_fresh`.
+
+        One that has not answered for long has to answer first: the peer may have left it. One that
+        lost our data or fell silent lately is not followed while that in use answers.
+        """
+        is_left = pair is not self.selected and self.paths.is_barred(pair, now)
+        if not self._is_fresh(number) or (is_left and self.has_consent):
+            return
         if pair.works(now):
             self._accept(pair, now)
-        elif pair.state is PairState.SUCCEEDED and pair is not self.selected:
+            return
+        pair.ask_nomination()
+        if pair.state is PairState.SUCCEEDED and pair is not self.selected:
             pair.apply(PairEvent.CHECKED_AGAIN)
+
+    def _is_fresh(self, number: int) -> bool:
+        """Whether a nomination is newer than all before: others may send an old one again.
+
+        A peer that numbers none, 0, is followed as RFC 8445 has it.
+        """
+        if number <= self._followed:
+            return number == self._followed == 0
+        self._followed = number
+        for pair in self._checklist:
+            pair.end_nomination()
+        return True
 
     def _accept(self, pair: CandidatePair, now: float) -> None:
         selected = self.selected
@@ -120,7 +187,11 @@ class Selection:
             or not self._nominated
             or (
                 pair is not selected
-                and (pair.priority > selected.priority or now >= self._selected_at + _SETTLED_S)
+                and (
+                    self._followed
+                    or pair.priority > selected.priority
+                    or now >= self._selected_at + _SETTLED_S
+                )
             )
         ):
             self._select(pair, now, nominated=True)
@@ -131,13 +202,15 @@ class Selection:
             self._checker.transactions.cancel(self.selected, consent=True)
         self.selected = pair
         self._nominated = nominated
+        pair.end_nomination()
+        self._doubt.end()
         self._selected_at = now
         self.answered_at = pair.answered_at
         self._ends_at = pair.consent_ends_at
         self._moved_to = None
         self._moved_at = inf
         if not pair.relayed and nominated:
-            self._checker.transactions.cancel_others(pair)
+            self._checker.transactions.cancel_unwanted(self.wants)
         self._core.tell(
             PairSelected(
                 pair.base,
@@ -151,10 +224,11 @@ class Selection:
         if self._core.controlling:
             self._ask_consent(now)
         else:
-            self._consent_at = max(now, self._next_consent_at(pair.answered_at))
+            self._consent_at = max(now, self._slots.next_at(pair.answered_at))
 
     def role_switched(self, now: float) -> None:
         """Our role has changed: what was selected is ours to nominate, or the peer's."""
+        self._followed = 0
         if self.selected is not None:
             self._select(self.selected, now, nominated=self._core.controlling)
 
@@ -211,14 +285,28 @@ class Selection:
     # Consent --------------------------------------------------------------------------------
 
     def ask_now(self, now: float) -> None:
-        """Ask for consent now, unless that is under way already.
+        """Data tell that the path may be gone. Ask for consent now, unless that is under way
+        already, and check all other paths.
 
         The first time it is repeated sooner than others are. It does not make a silent peer lost
         sooner than the usual checks would.
         """
-        if self._consent_at != inf and self.selected is not None:
+        if self.selected is None:
+            return
+        self._begin_doubt(now + self.paths.answer_s(self.selected), now, is_sure=True)
+        if self._consent_at != inf:
             wait_s = self._settings.rto_s if self._failures else self._answer_s(self.selected)
             self._ask_consent(now, wait_s)
+
+    def delayed(self, pair: CandidatePair, now: float) -> None:
+        """A consent check had no answer in the time that one takes."""
+        if pair is self.selected:
+            self._begin_doubt(now, now, is_sure=False)
+            self._choose(now)
+
+    def _begin_doubt(self, decides_at: float, now: float, *, is_sure: bool) -> None:
+        if self._doubt.begin(now, decides_at, is_sure=is_sure):
+            self.paths.check_all(self.selected, now)
 
     def _answer_s(self, pair: CandidatePair) -> float:
         """How long an answer takes that comes at all."""
@@ -229,12 +317,14 @@ class Selection:
         if pair is not self.selected:
             return
         pair.consent_unanswered()
+        if self._choose(now):
+            return
         times = self._settings.consent_failures
-        least_s = times * (self._least_interval_s + self._settings.consent_patience_s)
+        least_s = times * (self._slots.least_interval_s + self._settings.consent_patience_s)
         if self._failures >= times and now >= self.answered_at + least_s:
             self._lose(pair)
             return
-        self._consent_at = self._next_consent_at(now)
+        self._consent_at = self._slots.next_at(now)
         self._checklist.check_others_again(pair)
 
     def dropped(self, pair: CandidatePair, now: float) -> None:
@@ -246,9 +336,11 @@ class Selection:
             return
         self.selected = None
         self._consent_at = inf
-        others = [other for other in self._checklist if other.works(now)]
+        self._doubt.end()
+        others = [other for other in self.paths.others(None) if other.works(now)]
         if others:
-            self._select(others[0], now, nominated=self._core.controlling)
+            best = min(others, key=lambda other: self.paths.state(other).cost)
+            self._select(best, now, nominated=self._core.controlling)
         else:
             self._checklist.check_others_again(pair)
 
@@ -257,39 +349,37 @@ class Selection:
             pair.apply(PairEvent.CONSENT_LOST)
             pair.note(PairOutcome.CONSENT_LOST)
         self.selected = None
+        self._doubt.end()
         self._consent_at = self._ends_at = inf
         self._lost()
 
-    def _consent_given(self, now: float) -> None:
+    def _consent_given(self, now: float, purpose: Purpose) -> None:
+        self._doubt.end()
         self.answered_at = now
         self._ends_at = now + limits.ICE_CONSENT_S
         self._moved_to = None
         self._moved_at = inf
-        self._consent_at = self._next_consent_at(now)
+        # A nomination may be lost, so what measures the path puts off none that repeats it.
+        if purpose is not Purpose.UPKEEP or self._consent_at == inf:
+            self._consent_at = self._slots.next_at(now)
 
     def _ask_consent(self, now: float, wait_s: float | None = None) -> None:
         if self.selected is not None:
             self._consent_at = inf
             self._checker.ask_consent(self.selected, now, wait_s or self._settings.rto_s)
 
-    @property
-    def _least_interval_s(self) -> float:
-        return (1 - _JITTER / 2) * self._settings.consent_interval_s
-
-    def _next_consent_at(self, now: float) -> float:
-        """At the end of a slot that all agents of a node share, so that one wake-up serves many."""
-        interval_s, phase_s = self._settings.consent_interval_s, self._settings.consent_phase_s
-        slot_s = interval_s * _SLOT
-        chance = (_JITTER - _SLOT) * self._core.rng.random()
-        earliest = now + self._least_interval_s + chance * interval_s
-        return phase_s + slot_s * ceil((earliest - phase_s) / slot_s)
-
     # Time -----------------------------------------------------------------------------------
 
     def wake_at(self) -> float:
         """When `wake` is due; inf if nothing is waited for."""
         moved_at = self._moved_at if self._is_move_open() else inf
-        return min(self._consent_at, moved_at, self._ends_at)
+        decides_at = self._doubt.decides_at if self._decision_is_open else inf
+        return min(self._consent_at, moved_at, self._ends_at, decides_at, self.paths.wake_at())
+
+    @property
+    def _decision_is_open(self) -> bool:
+        """Whether the doubt has yet to be decided, when its time comes."""
+        return self._decided_at < self._doubt.since
 
     def _is_move_open(self) -> bool:
         return self._moved_to is not None and self._moved_to.state is PairState.SUCCEEDED
@@ -298,7 +388,12 @@ class Selection:
         """Do what is due."""
         if now >= self._ends_at:
             self._lose(self.selected)
+        if now >= self._doubt.decides_at and self._decision_is_open:
+            self._decided_at = now
+            self._choose(now)
         if now >= self._consent_at:
             self._ask_consent(now)
+            self.paths.check_idle(self.selected, now)
+        self.paths.wake(self.selected, now)
         if now >= self._moved_at:
             self._follow_peer(now)

@@ -175,7 +175,8 @@ class IceSession:
         key = (source, base.address)
         if key in self._early:
             earlier, earlier_bytes = self._early[key]
-            check = check._replace(nominates=check.nominates or earlier.nominates)
+            if earlier.nominates and earlier.nomination >= check.nomination:
+                check = check._replace(nominates=True, nomination=earlier.nomination)
             extra_bytes += earlier_bytes
         self._early[key] = (check, extra_bytes)
 

@@ -1,6 +1,7 @@
 """Checks under way, each a STUN transaction with its repetitions (RFC 8489, 6.2.1)."""
 
 import heapq
+from collections.abc import Callable
 from enum import Enum
 from math import inf
 from typing import Final
@@ -18,6 +19,11 @@ class Purpose(Enum):
     CONSENT = "consent"
     PROBE = "probe"
     """Whether anything answers at an address that is no candidate."""
+    UPKEEP = "upkeep"
+    """How good a path is that works, and whether it still does."""
+
+
+_SEARCHING = frozenset({Purpose.CONNECTIVITY, Purpose.PROBE})
 
 
 class OutgoingCheck:
@@ -117,15 +123,16 @@ class Transactions:
         self._checks.pop(check.transaction, None)
 
     def cancel(self, pair: CandidatePair, *, consent: bool = False) -> None:
-        """Send no check of a pair again; those for consent go on unless `consent` says so too."""
+        """Send no check again that looks for this pair; `consent`: nor that asks for consent."""
         for check in self._checks.values():
-            if check.pair is pair and (consent or check.purpose is not Purpose.CONSENT):
+            is_meant = check.purpose in _SEARCHING or (consent and check.purpose is Purpose.CONSENT)
+            if check.pair is pair and is_meant:
                 check.cancel()
 
-    def cancel_others(self, pair: CandidatePair) -> None:
-        """Send no check again that is not of this pair."""
+    def cancel_unwanted(self, is_wanted: Callable[[CandidatePair], bool]) -> None:
+        """Send no check again that looks for a pair that is not wanted."""
         for check in self._checks.values():
-            if check.pair is not pair:
+            if check.purpose in _SEARCHING and not is_wanted(check.pair):
                 check.cancel()
 
     def next_due(self) -> float:

@@ -30,7 +30,7 @@ COMPREHENSION_OPTIONAL: Final = 0x8000
 
 
 class Attribute(IntEnum):
-    """Attribute types (IANA's registry)."""
+    """Attribute types (IANA's registry); NOMINATION is of draft-thatcher-ice-renomination."""
 
     MAPPED_ADDRESS = 0x0001
     USERNAME = 0x0006
@@ -56,6 +56,7 @@ class Attribute(IntEnum):
     FINGERPRINT = 0x8028
     ICE_CONTROLLED = 0x8029
     ICE_CONTROLLING = 0x802A
+    NOMINATION = 0xC001
 
 
 class ErrorCode(IntEnum):

@@ -3,12 +3,11 @@
 import asyncio
 
 from node.links.failure import LinkAttemptFailed
+from node.links.path.doubted import DoubtedPath
 from node.links.path.found_path import FoundPath
 from node.links.path.naming import PairNames
 from node.links.path.paths import LinkPaths, named
 from node.links.path.remote_candidates import in_order
-from node.links.path.traffic import PathTraffic
-from node.links.path.watcher import PathWatcher
 from node.links.punching.run import PunchRun
 from node.links.punching.runs import PunchRuns
 from node.links.relaying.run import RelayRun
@@ -43,7 +42,7 @@ _RELAY_VANISHED = "the relay of the path stopped answering"
 _TAKEN = "another link with this peer has its place"
 
 
-class IcePath(PathTraffic):
+class IcePath(DoubtedPath):
     """The ICE side of one link, from its candidates to its end.
 
     `relays` are the allocations for it. `rank` decides between attempts
@@ -62,10 +61,8 @@ class IcePath(PathTraffic):
         alone: bool = False,
         relayed_only: bool = False,
     ) -> None:
-        super().__init__(paths)
+        super().__init__(paths, peer)
         self._relayed_only = relayed_only or paths.relayed_only
-        self._paths = paths
-        self._peer = peer
         self._rank = rank
         self._alone = alone
         self._began_at = self._loop.time()
@@ -80,8 +77,6 @@ class IcePath(PathTraffic):
         self.relays = RelayRun(paths.relays, peer, self.agent, self.flush)
         self._names = PairNames(self.agent, self.relays.relay_at)
         self._restarts = False
-        self._watcher: PathWatcher | None = None
-        self._ended = ""
         self.ended_by: Cause | None = None
         """What ended the path, where it was more than a reason in words."""
         try:
@@ -183,13 +178,7 @@ class IcePath(PathTraffic):
             raise LookupError("there is no connection yet")
         return self._path
 
-    # Doubt ------------------------------------------------------------------------------------
-
-    def watch(self, watcher: PathWatcher) -> None:
-        """Tell the watcher, from now on, what happens to the pair in use."""
-        self._watcher = watcher
-        if self.is_relayed:
-            self._loop.call_soon(watcher.relayed)
+    # The handshake ----------------------------------------------------------------------------
 
     def leave_relay(self) -> bool:
         """Leave a relay over which DTLS broke; `datagrams` tell once another carries the path.
@@ -207,49 +196,6 @@ class IcePath(PathTraffic):
     def secured(self) -> None:
         """DTLS is up: it stays so whichever way the path goes from now on."""
         self._secured = True
-
-    def doubt(self) -> None:
-        """What was sent is not acknowledged: our mapping may be lost, so check the pair now."""
-        self._fell_silent()
-        self._tell_doubt(self._loop.time())
-
-    def data_lost(self, since: float) -> None:
-        """For some timeouts since then nothing was acknowledged: a path is what carries data, and
-        not what carries checks.
-        """
-        if self.agent.answered_at <= since:
-            self.doubt()
-        elif self._watcher is not None and not self._ended:
-            self._watcher.blocked()
-
-    def data_slow(self) -> None:
-        """What waits leaves below the least rate; what a direct path carries is its line's."""
-        if self._watcher is not None and not self._ended and self.is_relayed:
-            self._watcher.slowed()
-
-    def doubt_relay(self) -> Address | None:
-        """Name the relay in use last from now on; its base, or None if the path is direct."""
-        pair = self._pair
-        if pair is None or not self.is_relayed:
-            return None
-        self.relays.doubt(pair.base)
-        return pair.base
-
-    def leave_blocked(self) -> None:
-        """Give up the relay of the pair in use, before a restart; a direct path is kept."""
-        if self._pair is not None and self.is_relayed:
-            self.relays.drop(self._pair.base)
-        else:
-            self._paths.relays.doubt_direct(self._peer)
-
-    def _fell_silent(self) -> None:
-        if not self._ended:
-            self.agent.check_now(self._loop.time())
-            self.flush()
-
-    def _tell_doubt(self, since: float) -> None:
-        if self._watcher is not None and not self._ended:
-            self._watcher.doubted(since)
 
     # What the demultiplexer calls -------------------------------------------------------------
 
@@ -365,11 +311,6 @@ class IcePath(PathTraffic):
             self._found.exception()  # retrieved, as perhaps no task is waiting
 
     # The end ----------------------------------------------------------------------------------
-
-    @property
-    def ended(self) -> str:
-        """Why the path has ended, if not because it was closed; else empty."""
-        return self._ended
 
     def end(self, reason: str, cause: Cause | None = None) -> None:
         """The path is of no use any more; `ended` and `ended_by` say why from now on."""

@@ -1,4 +1,4 @@
-"""Notices when a peer that was sending falls silent: its path may be gone, or ours to it."""
+"""Notices when a peer sends, and when it falls silent: its path may be gone, or ours to it."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,17 +12,23 @@ _LEAST_PERIODS: Final = 2
 
 
 class SilenceWatch:
-    """Calls `silent` once after each stream of data that has ended.
+    """Calls `flows` four times a second while data arrive, and `silent` once after each stream of
+    them that has ended.
 
     Who only receives has nothing unacknowledged by which to notice that a mapping is lost, and who
     sends cannot call a peer whose registrars know the lost one.
     """
 
     def __init__(
-        self, beat: Beat, loop: asyncio.AbstractEventLoop, silent: Callable[[], None]
+        self,
+        beat: Beat,
+        loop: asyncio.AbstractEventLoop,
+        flows: Callable[[], None],
+        silent: Callable[[], None],
     ) -> None:
         self._beat = beat
         self._loop = loop
+        self._flows = flows
         self._silent = silent
         self._has_heard = False
         self._periods = 0
@@ -48,6 +54,7 @@ class SilenceWatch:
             self._has_heard = False
             self._periods += 1
             self._beat.set(self._look, self._loop.time() + _PERIOD_S)
+            self._flows()
             return
         self._is_running = False
         if self._periods >= _LEAST_PERIODS:

@@ -23,7 +23,7 @@ class PathTraffic:
         self.beat = paths.beat
         self.windows = paths.windows
         self.probes = paths.probes
-        self._silence = SilenceWatch(paths.beat, paths.loop, self._fell_silent)
+        self._silence = SilenceWatch(paths.beat, paths.loop, self._flows, self._fell_silent)
         self._pair: PairSelected | None = None
         self._port: Port | None = None
         self._take_records: Callable[[RecordBuffers], None] | None = None
@@ -114,6 +114,10 @@ class PathTraffic:
         for buffer, size in buffers:
             for datagram in split(buffer, size):
                 self.datagrams.put(datagram)
+
+    def _flows(self) -> None:
+        """Data of the peer have arrived lately."""
+        raise NotImplementedError
 
     def _fell_silent(self) -> None:
         """The peer was sending, and has ceased to."""

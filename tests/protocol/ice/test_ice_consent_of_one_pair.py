@@ -16,6 +16,8 @@ VICTIM = Address("6.0.0.1", 4001)
 ELSEWHERE = Address("7.0.0.1", 9)
 
 _transactions = itertools.count()
+_LATER = 1000
+"""Above the numbers of the nominations that the hostile peer has sent before."""
 
 
 def linked(network: Network, *, controlling: bool, peers: tuple[Address, ...]) -> tuple[End, End]:
@@ -41,14 +43,16 @@ def check(
     tie_breaker: int = 0,
 ) -> int:
     """An authentic check arrives from an address, which may be forged; returns its size."""
+    number = next(_transactions)
     datagram = encode_check(
-        next(_transactions).to_bytes(12, "big"),
+        number.to_bytes(12, "big"),
         username=b"bufrag:aufrag",
         priority=1,
         controlling=controlling,
         tie_breaker=tie_breaker,
         nominates=nominates,
         key=victim.credentials.password.encode(),
+        nomination=_LATER + number,
     )
     network.deliver(victim, datagram, source, VICTIM)
     network.settle()

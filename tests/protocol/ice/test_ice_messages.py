@@ -9,6 +9,7 @@ import pytest
 from protocol.addresses import Address
 from protocol.ice.check_messages import (
     CHECK_BYTES,
+    NOMINATION_BYTES,
     IncomingCheck,
     encode_answer,
     encode_check,
@@ -31,7 +32,13 @@ TRANSACTION = bytes(range(12))
 KEY = b"asecretoftwentytwochar"
 
 
-def check(*, controlling: bool, nominates: bool, username: bytes = b"RFRAG:LFRAG") -> bytes:
+def check(
+    *,
+    controlling: bool,
+    nominates: bool,
+    username: bytes = b"RFRAG:LFRAG",
+    nomination: int = 0,
+) -> bytes:
     return encode_check(
         TRANSACTION,
         username=username,
@@ -40,6 +47,7 @@ def check(*, controlling: bool, nominates: bool, username: bytes = b"RFRAG:LFRAG
         tie_breaker=0x0102030405060708 if controlling else 0xFFFEFDFCFBFAF9F8,
         nominates=nominates,
         key=KEY,
+        nomination=nomination,
     )
 
 
@@ -54,16 +62,20 @@ def test_golden_vectors() -> None:
     assert made == {name: bytes.fromhex(VECTORS[name]["bytes"]) for name in made}
     vector = bytes.fromhex(VECTORS["check of a controlling agent"]["bytes"])
     assert check(controlling=True, nominates=True) == vector
+    name = "check of a controlling agent that numbers its nomination"
+    numbered = check(controlling=True, nominates=True, nomination=0x102)
+    assert numbered == bytes.fromhex(VECTORS[name]["bytes"])
 
 
 @pytest.mark.parametrize("controlling", [True, False])
 @pytest.mark.parametrize("nominates", [True, False])
 def test_a_check_reads_as_it_was_written(controlling: bool, nominates: bool) -> None:
     """Only the controlling side nominates (RFC 8445, 7.1.2)."""
-    data = check(controlling=controlling, nominates=nominates)
+    data = check(controlling=controlling, nominates=nominates, nomination=7)
     tie_breaker = 0x0102030405060708 if controlling else 0xFFFEFDFCFBFAF9F8
+    counts = nominates and controlling
     assert read_check(decode_stun(data)) == IncomingCheck(
-        1862270975, controlling, tie_breaker, nominates and controlling
+        1862270975, controlling, tie_breaker, counts, 7 if counts else 0
     )
 
 
@@ -76,7 +88,9 @@ def test_a_check_reads_as_it_was_written(controlling: bool, nominates: bool) -> 
         ),
         (
             r"fragments of 8 characters, (\d+) if it nominates",
-            len(check(controlling=True, nominates=True, username=b"8letters:8letters")),
+            len(
+                check(controlling=True, nominates=True, username=b"8letters:8letters", nomination=1)
+            ),
         ),
         (
             r"nominates; the answer has (\d+), or 76",
@@ -108,3 +122,5 @@ def test_the_bytes_that_a_check_is_counted_for_are_those_that_it_has() -> None:
     username = b"8letters:8letters..."
     data = check(controlling=True, nominates=True, username=username)
     assert len(data) == CHECK_BYTES + len(username)
+    numbered = check(controlling=True, nominates=True, username=username, nomination=2**32 - 1)
+    assert len(numbered) == len(data) + NOMINATION_BYTES

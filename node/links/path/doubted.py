@@ -1,0 +1,106 @@
+"""What a path does that is doubted: it checks its pairs, goes on by another, or asks for help."""
+
+import logging
+
+from node.links.path.paths import LinkPaths
+from node.links.path.traffic import PathTraffic
+from node.links.path.watcher import PathWatcher
+from node.links.relaying.run import RelayRun
+from protocol.addresses import Address
+from protocol.ice.agent import IceAgent
+from protocol.identity import PeerId, peer_id_text
+
+_log = logging.getLogger(__name__)
+
+
+class DoubtedPath(PathTraffic):
+    """A base of `IcePath`, which ends it and drains its agent."""
+
+    agent: IceAgent
+    relays: RelayRun
+
+    def __init__(self, paths: LinkPaths, peer: PeerId) -> None:
+        super().__init__(paths)
+        self._paths = paths
+        self._peer = peer
+        self._watcher: PathWatcher | None = None
+        self._ended = ""
+
+    def watch(self, watcher: PathWatcher) -> None:
+        """Tell the watcher, from now on, what happens to the pair in use."""
+        self._watcher = watcher
+        if self.is_relayed:
+            self._loop.call_soon(watcher.relayed)
+
+    @property
+    def ended(self) -> str:
+        """Why the path has ended, if not because it was closed; else empty."""
+        return self._ended
+
+    def flush(self) -> None:
+        """Send and tell what the agent has to send and to tell, and set its timer."""
+        raise NotImplementedError
+
+    # What data tell ---------------------------------------------------------------------------
+
+    def doubt(self) -> None:
+        """What was sent is not acknowledged: our mapping may be lost, so check the pair now."""
+        self._fell_silent()
+        self._tell_doubt(self._loop.time())
+
+    def data_lost(self, since: float) -> None:
+        """For some timeouts since then nothing was acknowledged: a path is what carries data, and
+        not what carries checks.
+        """
+        if self.agent.answered_at <= since:
+            self.doubt()
+        elif not self._ended and not self._leave_for_another() and self._watcher is not None:
+            self._watcher.blocked()
+
+    def data_slow(self) -> None:
+        """What waits leaves below the least rate; what a direct path carries is its line's."""
+        if self._ended or not self.is_relayed or self._leave_for_another():
+            return
+        if self._watcher is not None:
+            self._watcher.slowed()
+
+    def _leave_for_another(self) -> bool:
+        """Go on at once by a pair that is kept; False if there is none."""
+        base = self.base
+        has_left = self.agent.leave_selected(self._loop.time())
+        if has_left and base is not None:
+            _log.info("a path of %s loses data: it is left", peer_id_text(self._peer))
+            self.relays.doubt(base)
+        self.flush()
+        return has_left
+
+    def _fell_silent(self) -> None:
+        if not self._ended:
+            self.agent.check_now(self._loop.time())
+            self.flush()
+
+    def _flows(self) -> None:
+        if not self._ended:
+            self.agent.data_arrived(self._loop.time())
+            self.flush()
+
+    def _tell_doubt(self, since: float) -> None:
+        if self._watcher is not None and not self._ended:
+            self._watcher.doubted(since)
+
+    # What a restart asks ----------------------------------------------------------------------
+
+    def doubt_relay(self) -> Address | None:
+        """Name the relay in use last from now on; its base, or None if the path is direct."""
+        pair = self._pair
+        if pair is None or not self.is_relayed:
+            return None
+        self.relays.doubt(pair.base)
+        return pair.base
+
+    def leave_blocked(self) -> None:
+        """Give up the relay of the pair in use, before a restart; a direct path is kept."""
+        if self._pair is not None and self.is_relayed:
+            self.relays.drop(self._pair.base)
+        else:
+            self._paths.relays.doubt_direct(self._peer)

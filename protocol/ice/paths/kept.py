@@ -1,0 +1,132 @@
+"""The pairs beside the selected one that are checked on, so that a link can go on by one at once.
+
+While data arrive, all of them and the selected pair are checked every PATH_CHECK_BUSY_S. On an idle
+link they are checked with every consent check that comes PATH_CHECK_IDLE_S after the last: NATs
+keep their mappings for 30 s and longer, and no timer wakes for it.
+"""
+
+from math import inf
+from typing import Final
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.ice.checker import Checker
+from protocol.ice.checklist import Checklist
+from protocol.ice.core import IceCore
+from protocol.ice.pairs import CandidatePair, PairState
+from protocol.ice.paths.selector import PathClass, PathSelector, PathState
+
+_FLOWS_S: Final = 1.0
+"""Data flow for so long after some arrived."""
+
+_IPV4: Final = 4
+
+
+class KeptPaths:
+    """Of one generation. `heard_at` is when data of the peer were last told to have arrived."""
+
+    def __init__(self, core: IceCore, checklist: Checklist, checker: Checker) -> None:
+        self._core = core
+        self._settings = core.settings
+        self._checklist = checklist
+        self._checker = checker
+        self._selector = PathSelector()
+        self.heard_at = -inf
+        self._checked_at = -inf
+        self._check_at = inf
+
+    def state(self, pair: CandidatePair) -> PathState:
+        """What the selector is told of a pair."""
+        remote = pair.remote.address
+        return PathState(
+            key=(pair.base, remote),
+            path_class=PathClass.RELAYED if pair.relayed else PathClass.DIRECT,
+            family=_IPV4 if pair.relayed else remote.family,
+            round_trip_s=pair.quality.round_trip_s,
+            proved_at=pair.answered_at,
+            barred_until=self._core.penalties.barred_until(pair.base, remote),
+        )
+
+    def others(self, selected: CandidatePair | None) -> list[CandidatePair]:
+        """All pairs that worked when they were last checked, but for the selected one."""
+        return [
+            pair
+            for pair in self._checklist
+            if pair.state is PairState.SUCCEEDED and pair is not selected
+        ]
+
+    def lacks(self, pair: CandidatePair, selected: CandidatePair) -> bool:
+        """Whether this pair would be the only direct path of its family."""
+        direct = [one for one in (selected, *self.others(selected)) if not one.relayed]
+        family = pair.remote.address.family
+        return not pair.relayed and all(one.remote.address.family != family for one in direct)
+
+    def kept(self, selected: CandidatePair | None, now: float) -> list[CandidatePair]:
+        """Those that are checked on: the best of each base, PATHS_KEPT at most."""
+        best: dict[Address, CandidatePair] = {}
+        lately = [
+            pair for pair in self.others(selected) if now - pair.answered_at < limits.PATH_KEPT_S
+        ]
+        for pair in sorted(lately, key=lambda one: self.state(one).cost):
+            best.setdefault(pair.base, pair)
+        return list(best.values())[: limits.PATHS_KEPT]
+
+    def better(
+        self, selected: CandidatePair, silent_since: float | None, now: float
+    ) -> CandidatePair | None:
+        """The pair to change to, or None; one that answered since the selected one is silent."""
+        in_use, others = self.state(selected), self.others(selected)
+        if silent_since is not None:
+            others = [one for one in others if one.answered_at >= silent_since]
+        states = {self.state(one): one for one in others}
+        best = self._selector.choose(in_use if silent_since is None else None, states, now)
+        return None if best is None else states[best]
+
+    def bar(self, pair: CandidatePair, least_s: float, now: float) -> None:
+        """Leave a pair alone for a while, see `PathPenalties`."""
+        self._core.penalties.bar(pair.base, pair.remote.address, least_s, now)
+
+    def is_barred(self, pair: CandidatePair, now: float) -> bool:
+        """Whether a pair is left alone at present."""
+        return now < self._core.penalties.barred_until(pair.base, pair.remote.address)
+
+    def answer_s(self, pair: CandidatePair) -> float:
+        """How long an answer takes that comes at all."""
+        return pair.quality.answer_s(self._settings.moved_wait_s, self._settings.rto_s)
+
+    # Checks ---------------------------------------------------------------------------------
+
+    def data_arrived(self, selected: CandidatePair | None, now: float) -> None:
+        """Data of the peer have come lately: they go by the selected pair."""
+        self.heard_at = now
+        if self._check_at == inf and self.kept(selected, now):
+            self._check_at = max(now, self._checked_at + limits.PATH_CHECK_BUSY_S)
+
+    def check_idle(self, selected: CandidatePair | None, now: float) -> None:
+        """A consent check leaves on schedule: check the others with it, unless that was lately."""
+        if now - self._checked_at >= limits.PATH_CHECK_IDLE_S:
+            self.check_all(selected, now)
+
+    def check_all(self, selected: CandidatePair | None, now: float) -> None:
+        """Check all others at once, and repeat it: it matters which of them works."""
+        self._checked_at = now
+        for pair in self.kept(selected, now):
+            wait_s = self.answer_s(pair)
+            self._checker.keep_up(pair, now, wait_s, self._settings.consent_transmissions)
+
+    def wake_at(self) -> float:
+        """When `wake` is due; inf if nothing is waited for."""
+        return self._check_at
+
+    def wake(self, selected: CandidatePair | None, now: float) -> None:
+        """Measure what is kept and what is selected, while data flow."""
+        if now < self._check_at:
+            return
+        self._check_at = inf
+        kept = self.kept(selected, now)
+        if not kept or selected is None or now > self.heard_at + _FLOWS_S:
+            return
+        self._checked_at = now
+        self._check_at = now + limits.PATH_CHECK_BUSY_S
+        for pair in (selected, *kept):
+            self._checker.keep_up(pair, now, self._settings.rto_s + self.answer_s(pair), 1)

@@ -1,0 +1,61 @@
+"""How good one pair is, by what came of its checks: round trip, its variation, and loss."""
+
+from typing import Final
+
+_GAIN: Final = 1 / 8
+_VARIATION_GAIN: Final = 1 / 4
+_VARIATIONS: Final = 4
+"""RFC 6298, 2: the smoothing of round trips, and how many variations an answer may take longer."""
+
+_REMEMBERED: Final = 16
+"""Datagrams of checks that the loss is measured over."""
+
+
+class PathQuality:
+    """Times are seconds. `round_trip_s` is None until one answer was to one datagram alone."""
+
+    __slots__ = ("_answers", "_counted", "round_trip_s", "variation_s")
+
+    def __init__(self) -> None:
+        self.round_trip_s: float | None = None
+        self.variation_s = 0.0
+        self._answers = 0  # a bit for each of the last datagrams, the latest lowest
+        self._counted = 0
+
+    def answered(self, round_trip_s: float | None, transmissions: int) -> None:
+        """A check was answered after so many datagrams; `round_trip_s` None: after which of them
+        is not known.
+        """
+        self.lost(transmissions - 1)
+        self._count(answered=True)
+        if round_trip_s is None:
+            return
+        if self.round_trip_s is None:
+            self.round_trip_s, self.variation_s = round_trip_s, round_trip_s / 2
+            return
+        error_s = round_trip_s - self.round_trip_s
+        self.variation_s += _VARIATION_GAIN * (abs(error_s) - self.variation_s)
+        self.round_trip_s += _GAIN * error_s
+
+    def lost(self, transmissions: int) -> None:
+        """So many datagrams of a check had no answer."""
+        for _ in range(min(transmissions, _REMEMBERED)):
+            self._count(answered=False)
+
+    def _count(self, *, answered: bool) -> None:
+        self._answers = (self._answers << 1 | answered) & ((1 << _REMEMBERED) - 1)
+        self._counted = min(self._counted + 1, _REMEMBERED)
+
+    @property
+    def loss(self) -> float:
+        """The part of the last 16 datagrams that had no answer, 0 to 1."""
+        if not self._counted:
+            return 0.0
+        return 1 - self._answers.bit_count() / self._counted
+
+    def answer_s(self, least_s: float, unknown_s: float) -> float:
+        """How long an answer takes that comes at all: two round trips, or what they vary by."""
+        if self.round_trip_s is None:
+            return max(least_s, 2 * unknown_s)
+        varied_s = self.round_trip_s + _VARIATIONS * self.variation_s
+        return max(least_s, min(2 * self.round_trip_s, varied_s), self.round_trip_s * 1.25)
