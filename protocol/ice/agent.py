@@ -13,6 +13,7 @@ The caller owns ports, clock and randomness:
 What a peer sends raises RemoteError and changes nothing else; what it drives is bounded in limits.
 """
 
+from collections.abc import Collection
 from math import inf
 
 from protocol import limits
@@ -248,6 +249,18 @@ class IceAgent:
             if session.selected is not None and session.connectivity is not None:
                 return session.connectivity.selection.leave(now)
         return False
+
+    def second_base(self, bases: Collection[Address], now: float) -> Address | None:
+        """Of these bases that of the pair to keep beside the selected one; None if none works.
+
+        The peer keeps the same if it asks a little later: the controlling side checks it now.
+        """
+        for session in self._sessions():
+            if session.selected is not None and session.connectivity is not None:
+                paths = session.connectivity.selection.paths
+                second = paths.second(session.selected, bases, now)
+                return None if second is None else second.base
+        return None
 
     # Datagrams and time ---------------------------------------------------------------------
 

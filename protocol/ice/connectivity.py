@@ -133,6 +133,7 @@ class ConnectivityChecks:
         if pair is None:
             return
         self._budget.heard(source, extra_bytes, now)
+        pair.heard(now)
         self._prove(source, base.address)
         selection = self.selection
         if check.nominates and not self._core.controlling:

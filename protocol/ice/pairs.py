@@ -114,7 +114,7 @@ class CandidatePair:
 
     `answered_at` is when a check of it was last answered, and `failures` counts the consent checks
     that were given up since then. Nothing else gives consent to send there (RFC 7675, 5.1).
-    `quality` is what all its checks have told.
+    `quality` is what all its checks have told, and `heard_at` when the peer's last one came.
     """
 
     __slots__ = (
@@ -125,6 +125,7 @@ class CandidatePair:
         "checks",
         "error_code",
         "failures",
+        "heard_at",
         "mapped",
         "nominated",
         "outcome",
@@ -158,6 +159,7 @@ class CandidatePair:
         self.nominated = False
         self.answered_at = -inf
         self.failures = 0
+        self.heard_at = -inf
         self.quality = PathQuality()
         self.priority = 0
         self.prioritize(remote, controlling)
@@ -233,6 +235,10 @@ class CandidatePair:
     def end_nomination(self) -> None:
         """The pair is selected, or the peer has chosen again since."""
         self.nominated = False
+
+    def heard(self, now: float) -> None:
+        """A check of the peer came by this pair."""
+        self.heard_at = now
 
     def report(self, *, selected: bool) -> PairReport:
         """A row for a person."""

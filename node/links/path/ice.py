@@ -160,7 +160,7 @@ class IcePath(DoubtedPath):
         self.keep_one_relay()
 
     def keep_one_relay(self) -> None:
-        """Of the relays only that in use is needed once a link is open that carries records."""
+        """Of the relays that in use and a second are needed once a link carries records."""
         if self._carries:
             self.relays.end(self.base)
 

@@ -32,8 +32,10 @@ _AFTER_S = {
 opens it has opened by then."""
 
 _LINGERS_S = 2.0
+_FOLLOWS_S = 2.0
 """So long an allocation stays after another pair is selected: what is on its way through the relay
-still arrives, and the peer may learn of the selection later."""
+still arrives, and the peer may learn of the selection later. The controlled side waits for longer,
+until the check that tells which second relay the other keeps has come."""
 
 _AT_ONCE = frozenset({PunchKind.SEQUENTIAL, PunchKind.RANDOM})
 """A caller behind such a router does not wait for the answer."""
@@ -218,7 +220,9 @@ class RelayRun:
     # The end ----------------------------------------------------------------------------------
 
     def end(self, kept: Address | None) -> None:
-        """Allocate no more; of the allocations only that of the selected pair is kept for long."""
+        """Allocate no more. Of the allocations that of the selected pair is kept for long, and a
+        second one that works: by it the link goes on if the relay of the first is gone.
+        """
         self._is_over = True
         for run in self._runs:
             run.cancel()
@@ -227,11 +231,17 @@ class RelayRun:
         if self._timer is not None:
             self._timer.cancel()
         self._kept = kept
-        self._timer = self._loop.call_later(_LINGERS_S, self._drop)
+        wait_s = _LINGERS_S if self._agent.controlling else _LINGERS_S + _FOLLOWS_S
+        self._timer = self._loop.call_later(wait_s, self._drop_others)
 
-    def _drop(self) -> None:
-        for port in [one for one in self._ports if one.local != self._kept]:
+    def _drop_others(self) -> None:
+        others = [one for one in self._ports if one.local != self._kept]
+        if len(others) < len(self._ports):  # a relay carries the link, and may cease to
+            second = self._agent.second_base([one.local for one in others], self._loop.time())
+            others = [one for one in others if one.local != second]
+        for port in others:
             self._give_up(port)
+        self._flush()
 
     def _give_up(self, port: RelayPort) -> None:
         held = self._ports.pop(port)
@@ -244,7 +254,8 @@ class RelayRun:
         self.end(None)
         if self._timer is not None:
             self._timer.cancel()
-        self._drop()
+        for port in list(self._ports):
+            self._give_up(port)
         if self._runs:
             await asyncio.wait(self._runs)
 

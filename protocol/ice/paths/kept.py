@@ -5,6 +5,7 @@ link they are checked with every consent check that comes PATH_CHECK_IDLE_S afte
 keep their mappings for 30 s and longer, and no timer wakes for it.
 """
 
+from collections.abc import Collection
 from math import inf
 from typing import Final
 
@@ -93,6 +94,25 @@ class KeptPaths:
     def answer_s(self, pair: CandidatePair) -> float:
         """How long an answer takes that comes at all."""
         return pair.quality.answer_s(self._settings.moved_wait_s, self._settings.rto_s)
+
+    def second(
+        self, selected: CandidatePair, bases: Collection[Address], now: float
+    ) -> CandidatePair | None:
+        """Of the pairs of these bases that to keep beside the selected one, the same on both sides:
+        the controlling side takes the best and checks it, the other the one that was checked last.
+        """
+        works = [
+            pair
+            for pair in self.others(selected)
+            if pair.base in bases and not pair.failures and not self.is_barred(pair, now)
+        ]
+        if not self._core.controlling:
+            return max(works, key=lambda pair: pair.heard_at, default=None)
+        best = min(works, key=lambda pair: self.state(pair).cost, default=None)
+        if best is not None:
+            times = self._settings.consent_transmissions
+            self._checker.keep_up(best, now, self.answer_s(best), times)
+        return best
 
     # Checks ---------------------------------------------------------------------------------
 
