@@ -217,6 +217,21 @@ class Association:
         if self._inbound.halves is not None:
             self._inbound.halves.sender.set_packet_bytes(packet_bytes)
 
+    def path_changed(
+        self, now: float, round_trip_s: float | None = None, *, worked: bool | None = None
+    ) -> None:
+        """Datagrams take another path from now on, whose round trip was measured, if it was.
+
+        `worked` says whether the path before still does; if nobody knows, it is judged by whether
+        what was sent is acknowledged. What is in flight there is repeated at once if it does not,
+        and else given that path's time. Round trip and congestion control begin anew, as RFC 8261
+        asks for; probes sent before say nothing of this path.
+        """
+        self._inbound.settle()
+        self._liveness.forget_probes()
+        if self._inbound.halves is not None and not self._status.over:
+            self._inbound.halves.sender.on_path_changed(now, round_trip_s, worked)
+
     def probe_path(self, packet_bytes: int) -> None:
         """Send one packet of this size; a PathProbed event says that it came through (RFC 8899).
 

@@ -85,6 +85,11 @@ def create_channel(
     )
 
 
+def _sizes(dtls: "DtlsPath") -> tuple[int, ...]:
+    """Of packets that the path in use may carry."""
+    return LOOPBACK_SIZES if dtls.ice.is_loopback else PACKET_SIZES
+
+
 class NativeChannel:
     """A `Channel` on an `Association`: one negotiated, ordered and reliable data channel.
 
@@ -114,7 +119,7 @@ class NativeChannel:
         self._own_peer = own_peer
         self._timeouts_before = 0
         self._silent_since = 0.0
-        self._packet_size = PacketSize(LOOPBACK_SIZES if dtls.ice.is_loopback else PACKET_SIZES)
+        self._packet_size = PacketSize(_sizes(dtls))
         self._exchanged = exchanged
         self._path_round_trip_s = round_trip_s
         role = Role.CLIENT if dtls.is_client else Role.SERVER
@@ -252,9 +257,14 @@ class NativeChannel:
     def _path_changed(self) -> None:
         sender = self._association.sender
         if sender is not None and not self.closed.done():
-            sender.on_path_changed(self._loop.time())
+            now = self._loop.time()
+            self._association.path_changed(now, self.dtls.ice.round_trip_s)
+            self._packet_size.path_changed(_sizes(self.dtls))
+            self._adopt_size(changed=True)
+            if self._own_peer:
+                self._packet_size.start(now)
             self._timeouts_before = sender.timeouts_in_row
-            self._silent_since = self._loop.time()
+            self._silent_since = now
             self._flush()
 
     def _on_timer(self) -> None:

@@ -47,6 +47,10 @@ class Liveness:
         self._timers.at[Timer.HEARTBEAT] = quiet_until
         return self._unanswered <= limits.RETRANSMITS_MAX
 
+    def forget_probes(self) -> None:
+        """The path is another one: what its predecessor carries is of no use."""
+        self._pending.clear()
+
     def probe(self, packet_bytes: int) -> None:
         """Send a packet of exactly so many bytes (a multiple of four)."""
         self._send(packet_bytes)

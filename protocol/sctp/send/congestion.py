@@ -56,6 +56,10 @@ class CongestionControl(Protocol):
         """The path carries packets of another size."""
         ...
 
+    def for_new_path(self, now: float, round_trip_s: float | None) -> "CongestionControl":
+        """The control of the path that replaces this one's; None: no round trip is known."""
+        ...
+
 
 class FixedWindow:
     """No control at all, for tests and for paths that another layer polices."""
@@ -77,3 +81,7 @@ class FixedWindow:
 
     def set_packet_bytes(self, packet_bytes: int) -> None:
         """Change nothing."""
+
+    def for_new_path(self, now: float, round_trip_s: float | None) -> CongestionControl:
+        """The same: another layer polices the path."""
+        return self

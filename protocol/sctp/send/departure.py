@@ -2,13 +2,21 @@
 
 
 class Departure:
-    """Packets that left at one moment, with what the rate estimate needs to know of it.
+    """Packets that left at one moment, by the path of a number, with what rates are made of.
 
     `delivered` bytes had been acknowledged then, the last of them at `delivered_at`, and the packet
     that they were measured by had left at `measured_from`.
     """
 
-    __slots__ = ("app_limited", "at", "delivered", "delivered_at", "measured_from", "repeated")
+    __slots__ = (
+        "app_limited",
+        "at",
+        "delivered",
+        "delivered_at",
+        "measured_from",
+        "path",
+        "repeated",
+    )
 
     def __init__(
         self,
@@ -18,6 +26,7 @@ class Departure:
         measured_from: float,
         app_limited: bool,
         repeated: bool,
+        path: int,
     ) -> None:
         self.at = at
         self.delivered = delivered
@@ -25,15 +34,18 @@ class Departure:
         self.measured_from = measured_from
         self.app_limited = app_limited
         self.repeated = repeated
+        self.path = path
 
 
 class AckNews:
     """What one SACK changed."""
 
-    __slots__ = ("acked_bytes", "early_repeats", "late_by_s", "newest", "revived")
+    __slots__ = ("acked_bytes", "away_bytes", "early_repeats", "late_by_s", "newest", "revived")
 
     def __init__(self) -> None:
         self.acked_bytes = 0
+        self.away_bytes = 0
+        """Of these, what had left by a path before the present one."""
         self.newest: Departure | None = None
         """The latest departure among what arrived."""
         self.late_by_s = 0.0

@@ -137,6 +137,10 @@ class PathEstimate:
         """What the path holds without a queue: rate times smallest round trip."""
         return self.rate * (self.min_rtt_s or 0.0)
 
+    def begin(self, now: float, round_trip_s: float) -> None:
+        """Nothing is known of the path but what another measured of its round trip."""
+        self._add_rtt(round_trip_s, now)
+
     def add(self, sample: AckSample, packet_bytes: int, lifetime_s: float) -> None:
         """Take a sample; after a pause the smallest round trip stays valid for a moment."""
         if sample.now - self._heard_at > _IDLE_S:

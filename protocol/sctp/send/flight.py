@@ -11,6 +11,7 @@ from protocol.sctp.errors import ProtocolViolation
 from protocol.sctp.send.congestion import AckSample
 from protocol.sctp.send.departure import AckNews, Departure
 from protocol.sctp.send.partial import PartialReliability
+from protocol.sctp.send.rtt import ROUND_TRIP_S_MIN
 from protocol.sctp.send.scoreboard import Scoreboard
 from protocol.sctp.serial import TSN_HALF, TSN_MASK
 from protocol.sctp.timers import Timer
@@ -21,14 +22,13 @@ _REORDER_MARGIN = 1.2
 _REORDER_MEMORY_S = 10.0
 _PATIENCE_MIN_S = 0.01
 _RATE_INTERVAL_SHARE = 0.5
-_RTT_MIN_S = 0.00001
-"""Below what clocks resolve; never zero, as rates are divided by it."""
 
 
 class Flight:
     """The scoreboard and the measurements made with it.
 
-    `delivered_bytes` counts what the peer has acknowledged so far.
+    `delivered_bytes` counts what the peer has acknowledged so far, `_here_bytes` what has
+    come by the present path: what another brings says nothing of its rate and round trip.
     """
 
     def __init__(
@@ -41,6 +41,9 @@ class Flight:
         self.partial = PartialReliability()
         self.peer_window = peer_window_bytes
         self.delivered_bytes = 0
+        self.away_until = -inf
+        """Until then a path before the present one may deliver."""
+        self._here_bytes = 0
         self._delivered_at = 0.0
         self._measured_from = 0.0
         self._app_limited_until = -1
@@ -49,22 +52,31 @@ class Flight:
         self._late_at = -inf
         self._wait_s = inf
 
+    def change_path(self, now: float) -> None:
+        """What leaves from now on takes another path."""
+        wait_s = min(self._wait_s, self._round_trip.rto_s)
+        self.board.change_path(wait_s)
+        self.away_until = now + wait_s if self.board.away_bytes else -inf
+        self._app_limited_until = -1
+        self._late_by_s, self._late_at = 0.0, -inf
+
     def departure(self, now: float, *, repeated: bool) -> Departure:
         """Return what to remember of packets that leave now."""
         if not self.board.flight_bytes:
             self._measured_from = self._delivered_at = now
         return Departure(
             now,
-            self.delivered_bytes,
+            self._here_bytes,
             self._delivered_at,
             self._measured_from,
-            self.delivered_bytes <= self._app_limited_until,
+            self._here_bytes <= self._app_limited_until,
             repeated,
+            self.board.path,
         )
 
     def limited_by_application(self) -> None:
         """Less was queued than could be sent: what is in flight says little about the path."""
-        self._app_limited_until = self.delivered_bytes + self.board.flight_bytes
+        self._app_limited_until = self._here_bytes + self.board.flight_bytes
 
     def acknowledge(
         self, wire: int, window_bytes: int, gap_offsets: tuple[int, ...], again: int, now: float
@@ -89,10 +101,12 @@ class Flight:
             self.partial.on_sack(board)
         rtt_s = self._take_rtt(news, again, now)
         self.delivered_bytes += news.acked_bytes
-        if news.acked_bytes:
+        here_bytes = news.acked_bytes - news.away_bytes
+        self._here_bytes += here_bytes
+        if here_bytes:
             self._delivered_at = now
         sample = self._sample(news, self.look_for_losses(now), rtt_s, now)
-        if news.newest is not None:
+        if sample.prior_delivered >= 0 and news.newest is not None:
             self._measured_from = news.newest.at
         return news, sample, bool(news.acked_bytes or ahead)
 
@@ -101,8 +115,8 @@ class Flight:
         rtt_s = None
         if newest is not None:
             self._newest_at = max(self._newest_at, newest.at)
-            if not newest.repeated:
-                rtt_s = max(now - newest.at, _RTT_MIN_S)
+            if not newest.repeated and newest.path == self.board.path:
+                rtt_s = max(now - newest.at, ROUND_TRIP_S_MIN)
                 round_trip.on_sample(rtt_s)
         late_by_s = news.late_by_s - round_trip.latest_s
         if news.early_repeats or again:
@@ -138,16 +152,16 @@ class Flight:
     def _sample(self, news: AckNews, lost_bytes: int, rtt_s: float | None, now: float) -> AckSample:
         newest = news.newest
         rate, prior, app_limited = 0.0, -1, False
-        if newest is not None:
+        if newest is not None and newest.path == self.board.path:
             prior, app_limited = newest.delivered, newest.app_limited
             interval_s = max(newest.at - newest.measured_from, now - newest.delivered_at)
             if interval_s > 0 and interval_s >= _RATE_INTERVAL_SHARE * self._round_trip.min_s:
-                rate = (self.delivered_bytes - prior) / interval_s
+                rate = (self._here_bytes - prior) / interval_s
         return AckSample(
             now,
-            self.delivered_bytes,
+            self._here_bytes,
             prior,
-            news.acked_bytes,
+            news.acked_bytes - news.away_bytes,
             lost_bytes,
             self.board.flight_bytes,
             rate,

@@ -44,6 +44,12 @@ class PacketSize:
         self._tries = 0
         self.next_at = now if self._candidates else inf
 
+    def path_changed(self, sizes: tuple[int, ...]) -> None:
+        """Another path may carry these; the smallest fits every one, and `start` finds the rest."""
+        self._sizes = sizes
+        self.packet_bytes = sizes[0]
+        self.give_up()
+
     def due(self, now: float) -> int | None:
         """The size of the probe to send now, if one is due."""
         if now < self.next_at:

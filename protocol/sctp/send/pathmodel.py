@@ -146,6 +146,14 @@ class PathModel:
         """The path carries packets of another size."""
         self._packet_bytes = packet_bytes
 
+    def for_new_path(self, now: float, round_trip_s: float | None) -> "PathModel":
+        """A model without a past: half the old rate would fill a slower path's queue for long."""
+        model = PathModel(self._packet_bytes, self._step, self._probes)
+        if round_trip_s is not None:
+            model.path.begin(now, round_trip_s)
+            model.pacing_rate = GAINS[Phase.STARTUP].pacing * model.window_bytes / round_trip_s
+        return model
+
     def on_timeout(self) -> None:
         """Start again from a tiny window; it grows back with what is acknowledged."""
         self._window_before_timeout = max(self._window_before_timeout, self.window_bytes)
@@ -322,7 +330,11 @@ class PathModel:
 
     def _apply(self, sample: AckSample) -> None:
         grown = self.window_bytes + sample.acked_bytes
-        if not self.path.rate:
+        if self.path.min_rtt_s is None:
+            # What is repeated by a new path tells no round trip, and must not wait for one.
+            unknown = GAINS[Phase.STARTUP].pacing * grown / _RTT_UNKNOWN_S
+            self.pacing_rate = max(self.pacing_rate, unknown)
+        if not self.path.rate or self.path.min_rtt_s is None:
             self.window_bytes = grown
             return
         target = self._target_bytes()

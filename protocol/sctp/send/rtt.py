@@ -5,6 +5,8 @@ from protocol.sctp import limits
 _ALPHA = 1 / 8
 _BETA = 1 / 4
 _GRANULARITY_S = 0.001
+ROUND_TRIP_S_MIN = 0.00001
+"""Below what clocks resolve; never zero, as rates are divided by it."""
 
 
 class RoundTrip:
@@ -14,11 +16,17 @@ class RoundTrip:
 
     def __init__(self, rto_min_s: float) -> None:
         self._rto_min_s = rto_min_s
+        self.begin(None)
+
+    def begin(self, round_trip_s: float | None) -> None:
+        """Estimate anew, for a path of which so much is known, and with no back-off."""
         self._variation_s = 0.0
         self._backoff = 0
         self.smoothed_s: float | None = None
         self.latest_s = limits.RTO_INITIAL_S
         self.min_s = limits.RTO_INITIAL_S
+        if round_trip_s is not None:
+            self.on_sample(round_trip_s)
 
     def on_sample(self, sample_s: float) -> None:
         """Take one round trip of a packet that was sent once (Karn)."""

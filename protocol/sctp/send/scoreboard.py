@@ -7,6 +7,9 @@ Losses are found by time, as in RACK (RFC 8985), from two queues in the order of
 `_suspects` are holes below a TSN that arrived, `_resent` are retransmissions. So each SACK costs
 what it changes, never a scan of the window. A TSN above the last gap block of the newest SACK is
 never judged: the peer may have had no room to report it.
+
+What left by a path before the present one is counted apart, as `away_bytes`, and lost only after
+that path's time: what a faster path brings has not overtaken it.
 """
 
 from collections import deque
@@ -33,8 +36,11 @@ class Scoreboard:
 
     __slots__ = (
         "_exposed",
+        "_path_tsn",
         "_resent",
         "_suspects",
+        "away_bytes",
+        "away_wait_s",
         "base",
         "blocks",
         "chunks",
@@ -44,6 +50,7 @@ class Scoreboard:
         "lost",
         "lost_bytes",
         "marks",
+        "path",
         "reported",
     )
 
@@ -57,7 +64,11 @@ class Scoreboard:
         self.chunks: list[bytes] = []
         self.departures: list[Departure] = []
         self.marks = bytearray()
+        self.path = 0
+        self._path_tsn = first_tsn
         self.flight_bytes = 0
+        self.away_bytes = 0
+        self.away_wait_s = 0.0
         self.lost_bytes = 0
         self.lost: deque[int] = deque()
         self._suspects: deque[int] = deque()
@@ -76,7 +87,23 @@ class Scoreboard:
     @property
     def outstanding_bytes(self) -> int:
         """Bytes that the peer may still have to find room for."""
-        return self.flight_bytes + self.lost_bytes
+        return self.flight_bytes + self.away_bytes + self.lost_bytes
+
+    def change_path(self, wait_s: float) -> None:
+        """What leaves from now on takes another path; the one before may deliver for so long."""
+        self.away_wait_s = max(wait_s, self.away_wait_s) if self.away_bytes else wait_s
+        self.path += 1
+        self._path_tsn = self.next_tsn
+        self.away_bytes += self.flight_bytes
+        self.flight_bytes = 0
+
+    def _landed(self, index: int, size: int) -> bool:
+        """It is in flight no more; whether it had left by the present path."""
+        if self.departures[index].path == self.path:
+            self.flight_bytes -= size
+            return True
+        self.away_bytes -= size
+        return False
 
     def departed(self, count: int, size: int, departure: Departure) -> None:
         """The last `count` of `chunks`, `size` bytes, have left for the first time."""
@@ -90,7 +117,9 @@ class Scoreboard:
         size = len(self.chunks[index])
         if self.marks[index] == LOST:
             self.lost_bytes -= size
-            self.flight_bytes += size
+        else:
+            self._landed(index, size)
+        self.flight_bytes += size
         self.marks[index] = IN_FLIGHT
         self.departures[index] = departure
         self._resent.append((tsn, departure))
@@ -107,7 +136,7 @@ class Scoreboard:
         for index in range(max(first, self.cumulative + 1) - base, last + 1 - base):
             size = len(self.chunks[index])
             if marks[index] == IN_FLIGHT:
-                self.flight_bytes -= size
+                self._landed(index, size)
             elif marks[index] == LOST:
                 self.lost_bytes -= size
             marks[index] = GIVEN_UP
@@ -161,7 +190,8 @@ class Scoreboard:
         span = high - low
         fresh = marks.count(IN_FLIGHT, low, high)
         newest = self.departures[high - 1]
-        if fresh == span and self.base + low > self._exposed and not newest.repeated:
+        is_plain = self.base + low > self._exposed and self.base + low >= self._path_tsn
+        if fresh == span and is_plain and not newest.repeated:
             size = sum(map(len, self.chunks[low:high]))
             self.flight_bytes -= size
             news.acked_bytes += size
@@ -180,11 +210,13 @@ class Scoreboard:
         departure = self.departures[index]
         news.acked_bytes += size
         if mark == IN_FLIGHT:
-            self.flight_bytes -= size
+            self._landed(index, size)
         else:
             self.lost_bytes -= size
             news.revived += not departure.repeated
-        if departure.repeated:
+        if departure.path != self.path:
+            news.away_bytes += size
+        elif departure.repeated:
             if now - departure.at < early_s:
                 news.early_repeats += 1
                 return
@@ -213,9 +245,10 @@ class Scoreboard:
         """Mark what left longer than `wait_s` ago and was overtaken; `newest_at` is the latest
         departure that arrived.
 
-        Returns the bytes newly lost, and when to look again (infinite: no need).
+        Returns the bytes newly lost on the present path, and when to look again (infinite: no
+        need).
         """
-        again_at, before = inf, self.lost_bytes
+        again_at, before = inf, self.lost_bytes + self.away_bytes
         resent = self._resent
         while resent:
             tsn, departure = resent[0]
@@ -224,8 +257,8 @@ class Scoreboard:
                 resent.popleft()
             elif departure.at > newest_at or tsn > self.reported:
                 break
-            elif departure.at + wait_s > now:
-                again_at = departure.at + wait_s
+            elif (lost_at := self._lost_at(departure, wait_s)) > now:
+                again_at = lost_at
                 break
             else:
                 resent.popleft()
@@ -238,13 +271,16 @@ class Scoreboard:
                 suspects.popleft()
             elif tsn > self.reported:
                 break
-            elif self.departures[index].at + wait_s > now:
-                again_at = min(again_at, self.departures[index].at + wait_s)
+            elif (lost_at := self._lost_at(self.departures[index], wait_s)) > now:
+                again_at = min(again_at, lost_at)
                 break
             else:
                 suspects.popleft()
                 self._lose(index)
-        return self.lost_bytes - before, again_at
+        return self.lost_bytes + self.away_bytes - before, again_at
+
+    def _lost_at(self, departure: Departure, wait_s: float) -> float:
+        return departure.at + (wait_s if departure.path == self.path else self.away_wait_s)
 
     def _settled(self, tsn: int) -> bool:
         return tsn <= self.cumulative or self.marks[tsn - self.base] != IN_FLIGHT
@@ -252,7 +288,7 @@ class Scoreboard:
     def _lose(self, index: int) -> None:
         size = len(self.chunks[index])
         self.marks[index] = LOST
-        self.flight_bytes -= size
+        self._landed(index, size)
         self.lost_bytes += size
         self.lost.append(self.base + index)
 
@@ -284,7 +320,7 @@ class Scoreboard:
         reneged = first < len(marks) and marks[first] == ACKNOWLEDGED
         for index in range(first, len(marks)):
             if marks[index] == IN_FLIGHT:
-                self.flight_bytes -= len(self.chunks[index])
+                self._landed(index, len(self.chunks[index]))
             elif not (reneged and marks[index] == ACKNOWLEDGED):
                 continue
             marks[index] = LOST
@@ -305,7 +341,10 @@ class Scoreboard:
                 self.marks[index] = IN_FLIGHT
                 size = len(self.chunks[index])
                 self.lost_bytes -= size
-                self.flight_bytes += size
+                if self.departures[index].path == self.path:
+                    self.flight_bytes += size
+                else:
+                    self.away_bytes += size
                 if tsn <= self._exposed:
                     self._suspects.append(tsn)
 

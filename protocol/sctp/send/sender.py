@@ -15,6 +15,7 @@ from protocol.sctp.send.departure import AckNews
 from protocol.sctp.send.flight import Flight
 from protocol.sctp.send.fragments import Fragmenter
 from protocol.sctp.send.pacing import CATCH_UP_S, Pacer
+from protocol.sctp.send.rtt import ROUND_TRIP_S_MIN
 from protocol.sctp.send.scoreboard import Scoreboard
 from protocol.sctp.timers import Timer
 
@@ -50,6 +51,7 @@ class Sender:
 
     def set_packet_bytes(self, packet_bytes: int) -> None:
         """Build packets of this size from now on; what is in flight keeps its own."""
+        self._packet_bytes = packet_bytes
         space = (packet_bytes - chunks.COMMON_HEADER_BYTES) & ~3
         self._fragmenter.space = space
         self.pacer.set_packet_bytes(space)
@@ -291,10 +293,11 @@ class Sender:
         self._tail_probed = False
         timers.stop(Timer.RETRANSMIT)
         timers.stop(Timer.PROBE)
+        from_s = max(now, self._flight.away_until) if board.away_bytes else now
         if board.outstanding:
-            timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
-        if board.flight_bytes:
-            timers.at[Timer.PROBE] = now + self._probe_timeout_s()
+            timers.at[Timer.RETRANSMIT] = from_s + self._round_trip.rto_s
+        if board.flight_bytes or board.away_bytes:
+            timers.at[Timer.PROBE] = from_s + self._probe_timeout_s()
 
     # Timers ---------------------------------------------------------------------------------
 
@@ -320,32 +323,48 @@ class Sender:
             self.repeated_chunks += 1
         self._timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
 
-    def on_path_changed(self, now: float) -> None:
-        """Packets take another path: repeat at once what was in vain on the one before."""
-        if self._tail_probed or self._timeouts_in_row:
-            self._round_trip.reset_backoff()
-            self.on_retransmit_timer(now)
+    def on_path_changed(self, now: float, round_trip_s: float | None, worked: bool | None) -> None:
+        """Packets take another path: see Association.path_changed."""
+        if worked is None:
+            worked = not (self._tail_probed or self._timeouts_in_row)
+        self._flight.change_path(now)
+        if round_trip_s is not None:
+            round_trip_s = max(round_trip_s, ROUND_TRIP_S_MIN)
+        self._round_trip.begin(round_trip_s)
+        self.congestion = self.congestion.for_new_path(now, round_trip_s)
+        self.pacer = Pacer()
+        self.set_packet_bytes(self._packet_bytes)
+        self._timed_out_until, self._ask_at, self._flows_from = -1, -inf, now
+        if worked:
+            self._rearm(now)
+        else:
+            self._lose_all(now)
 
     def on_retransmit_timer(self, now: float) -> bool:
         """Nothing was acknowledged for a timeout. False: the peer has been silent for too long."""
-        board, timers = self.board, self._timers
         self._round_trip.back_off()
+        if self._lose_all(now) and self._flight.peer_window:
+            # Originals that a SACK had no room for are no sign that the timeout was spurious.
+            board = self.board
+            self._timed_out_until = -1 if board.may_be_cut else board.next_tsn - 1
+            self.congestion.on_timeout()
+        return self._timeouts_in_row <= limits.RETRANSMITS_MAX
+
+    def _lose_all(self, now: float) -> bool:
+        """Repeat all that is in flight; False: nothing is."""
+        board, timers = self.board, self._timers
         self._tail_probed = False
         timers.stop(Timer.PROBE)
         if not board.outstanding:
             self._window_probe = not self._queue.empty
             if self._window_probe:
                 timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
-            return True
+            return False
         timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
         timers.stop(Timer.REORDER)
         self.timeouts += 1
         self._timeouts_in_row += 1
         board.lose_all()
-        if self._flight.peer_window:
-            # Originals that a SACK had no room for are no sign that the timeout was spurious.
-            self._timed_out_until = -1 if board.may_be_cut else board.next_tsn - 1
-            self.congestion.on_timeout()
         if self._forward_tsn:
             self._flight.partial.on_sack(board)
-        return self._timeouts_in_row <= limits.RETRANSMITS_MAX
+        return True

@@ -220,6 +220,22 @@ def test_receiver_reports_exactly_what_is_here(
     assert receiver.duplicate_chunks == len(offsets) - len(here)
 
 
+def _move_now_and_then(board: Scoreboard, random: Random) -> None:
+    if random.random() < 0.1:
+        board.change_path(0.02)
+
+
+def _flight_here(board: Scoreboard) -> int:
+    """Bytes in flight that left by the present path, counted one by one."""
+    first = board.cumulative + 1 - board.base
+    rows = zip(board.chunks[first:], board.marks[first:], board.departures[first:], strict=True)
+    return sum(
+        len(chunk)
+        for chunk, mark, departure in rows
+        if mark == IN_FLIGHT and departure.path == board.path
+    )
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32))
 def test_scoreboard_accounts_for_every_byte(seed: int) -> None:
@@ -230,11 +246,12 @@ def test_scoreboard_accounts_for_every_byte(seed: int) -> None:
     for _ in range(60):
         now += 0.01
         action = random.randrange(5)
+        _move_now_and_then(board, random)
         if action <= 1:
             count = random.randrange(1, 20)
             sizes = [random.randrange(16, 40) for _ in range(count)]
             board.chunks.extend(bytes(size) for size in sizes)
-            board.departed(count, sum(sizes), Departure(now, 0, 0.0, 0.0, False, False))
+            board.departed(count, sum(sizes), Departure(now, 0, 0.0, 0.0, False, False, board.path))
         elif action == 2:
             for tsn in range(cumulative + 1, board.next_tsn):
                 if random.random() < 0.5:
@@ -252,14 +269,15 @@ def test_scoreboard_accounts_for_every_byte(seed: int) -> None:
             if lost_tsn is not None:
                 assert lost_tsn not in arrived or lost_tsn > board.reported
                 board.lost.popleft()
-                board.departed_again(lost_tsn, Departure(now, 0, 0.0, 0.0, False, True))
+                board.departed_again(lost_tsn, Departure(now, 0, 0.0, 0.0, False, True, board.path))
             elif random.random() < 0.2:
                 board.lose_all()
         first = board.cumulative + 1 - board.base
         by_mark = dict.fromkeys(range(4), 0)
         for chunk, mark in zip(board.chunks[first:], board.marks[first:], strict=True):
             by_mark[mark] += len(chunk)
-        assert board.flight_bytes == by_mark[IN_FLIGHT]
+        assert board.flight_bytes + board.away_bytes == by_mark[IN_FLIGHT]
+        assert board.flight_bytes == _flight_here(board)
         assert board.lost_bytes == by_mark[LOST]
         assert board.outstanding == len(board.chunks) - first
         for index, mark in enumerate(board.marks[first:], first):
@@ -289,7 +307,7 @@ def blocks_above(arrived: set[int], cumulative: int) -> list[tuple[int, int]]:
 def sent_board(count: int) -> Scoreboard:
     board = Scoreboard(0)
     board.chunks.extend([bytes(20)] * count)
-    board.departed(count, 20 * count, Departure(0.0, 0, 0.0, 0.0, False, False))
+    board.departed(count, 20 * count, Departure(0.0, 0, 0.0, 0.0, False, False, 0))
     return board
 
 
@@ -307,7 +325,7 @@ def test_scoreboard_tells_a_report_that_may_be_cut_from_one_that_is_not() -> Non
     for blocks, sent_before, hidden in ((20, 2.0, True), (20, 1.0, False), (5, 2.0, False)):
         board = Scoreboard(1)
         board.chunks.extend([b"x" * 100] * 60)
-        board.departed(60, 6000, Departure(1.0, 0, 0.0, 0.0, False, False))
+        board.departed(60, 6000, Departure(1.0, 0, 0.0, 0.0, False, False, 0))
         offsets = [offset for block in range(blocks) for offset in (2 * block + 2,) * 2]
         board.acknowledge(0, offsets, 1.5, 0.1)
         assert board.hides(sent_before) is hidden
