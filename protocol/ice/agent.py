@@ -166,7 +166,8 @@ class IceAgent:
         else:
             self._core.tell(CredentialsRetired(self._current.credentials.ufrag))
         self._locals = []
-        self._core.begin_generation()
+        selected = self.selected
+        self._core.begin_generation(None if selected is None else selected.base)
         self._current = self._new_session(credentials, without)
         for base in self._bases:
             self._current.checklist.add_base(base)

@@ -31,6 +31,8 @@ class IceCore:
         self.rng = rng
         self.allowance = allowance
         self.penalties = PathPenalties()
+        self.base_in_use: Address | None = None
+        """Of the pair that was selected when the last restart began."""
         self._prefix = transaction_prefix
         self._role_switches = 0
         self.tie_breaker = rng.getrandbits(_TIE_BREAKER_BITS)
@@ -46,9 +48,10 @@ class IceCore:
         self.controlling = not self.controlling
         self._role_switches += 1
 
-    def begin_generation(self) -> None:
+    def begin_generation(self, base_in_use: Address | None) -> None:
         """A restart may settle the roles anew (RFC 8445, 7.3.1.1)."""
         self._role_switches = 0
+        self.base_in_use = base_in_use
 
     def renew_tie_breaker(self) -> None:
         """Draw a new one, after an error response made us switch (RFC 8445, 7.2.5.1)."""

@@ -257,11 +257,12 @@ class Selection:
             self._select(pair, now, nominated=True)
 
     def _relayed_pair(self) -> CandidatePair | None:
-        """Of the relayed pairs that work, the one with the shortest round trip."""
-        found = [
-            pair for pair in self._checklist if pair.relayed and pair.state is PairState.SUCCEEDED
-        ]
-        return min(found, key=lambda pair: pair.round_trip_s or 0.0, default=None)
+        """Of those that work that in use before a restart, else that of the shortest round trip."""
+        found = [one for one in self._checklist if one.relayed and one.state is PairState.SUCCEEDED]
+        in_use = self._core.base_in_use
+        return min(
+            found, key=lambda one: (one.base != in_use, one.round_trip_s or 0.0), default=None
+        )
 
     # A peer whose mapping has changed ---------------------------------------------------------
 

@@ -222,10 +222,9 @@ class Association:
     ) -> None:
         """Datagrams take another path from now on, whose round trip was measured, if it was.
 
-        `worked` says whether the path before still does; if nobody knows, it is judged by whether
-        what was sent is acknowledged. What is in flight there is repeated at once if it does not,
-        and else given that path's time. Round trip and congestion control begin anew, as RFC 8261
-        asks for; probes sent before say nothing of this path.
+        `worked`: whether the path before still does; None: judge by what is acknowledged. What is
+        in flight there is repeated at once, or given that path's time. Round trip and congestion
+        control begin anew (RFC 8261), and so do probes.
         """
         self._inbound.settle()
         self._liveness.forget_probes()

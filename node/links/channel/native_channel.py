@@ -32,7 +32,7 @@ from protocol.sctp.chunks import Init
 from protocol.sctp.config import Role
 from protocol.sctp.control.handshake import fresh_init
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
-from protocol.sctp.send.packetsize import LOOPBACK_SIZES, PACKET_SIZES, PacketSize
+from protocol.sctp.send.packetsize import PacketSize, packet_sizes
 from protocol.sctp.send.pathmodel import PathModel
 
 if TYPE_CHECKING:  # aiortc is imported for the first link, and an offer's INIT is wanted before
@@ -85,11 +85,6 @@ def create_channel(
     )
 
 
-def _sizes(dtls: "DtlsPath") -> tuple[int, ...]:
-    """Of packets that the path in use may carry."""
-    return LOOPBACK_SIZES if dtls.ice.is_loopback else PACKET_SIZES
-
-
 class NativeChannel:
     """A `Channel` on an `Association`: one negotiated, ordered and reliable data channel.
 
@@ -119,7 +114,7 @@ class NativeChannel:
         self._own_peer = own_peer
         self._timeouts_before = 0
         self._silent_since = 0.0
-        self._packet_size = PacketSize(_sizes(dtls))
+        self._packet_size = PacketSize(packet_sizes(dtls.ice.is_loopback))
         self._exchanged = exchanged
         self._path_round_trip_s = round_trip_s
         role = Role.CLIENT if dtls.is_client else Role.SERVER
@@ -259,7 +254,7 @@ class NativeChannel:
         if sender is not None and not self.closed.done():
             now = self._loop.time()
             self._association.path_changed(now, self.dtls.ice.round_trip_s)
-            self._packet_size.path_changed(_sizes(self.dtls))
+            self._packet_size.path_changed(packet_sizes(self.dtls.ice.is_loopback))
             self._adopt_size(changed=True)
             if self._own_peer:
                 self._packet_size.start(now)

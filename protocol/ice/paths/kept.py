@@ -43,7 +43,7 @@ class KeptPaths:
             key=(pair.base, remote),
             path_class=PathClass.RELAYED if pair.relayed else PathClass.DIRECT,
             family=_IPV4 if pair.relayed else remote.family,
-            round_trip_s=pair.quality.round_trip_s,
+            round_trip_s=pair.quality.least_s,
             proved_at=pair.answered_at,
             barred_until=self._core.penalties.barred_until(pair.base, remote),
         )

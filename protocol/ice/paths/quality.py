@@ -1,5 +1,6 @@
 """How good one pair is, by what came of its checks: round trip, its variation, and loss."""
 
+from collections import deque
 from typing import Final
 
 _GAIN: Final = 1 / 8
@@ -8,19 +9,20 @@ _VARIATIONS: Final = 4
 """RFC 6298, 2: the smoothing of round trips, and how many variations an answer may take longer."""
 
 _REMEMBERED: Final = 16
-"""Datagrams of checks that the loss is measured over."""
+"""Datagrams of checks that the loss is measured over, and round trips of which the least counts."""
 
 
 class PathQuality:
     """Times are seconds. `round_trip_s` is None until one answer was to one datagram alone."""
 
-    __slots__ = ("_answers", "_counted", "round_trip_s", "variation_s")
+    __slots__ = ("_answers", "_counted", "_lately_s", "round_trip_s", "variation_s")
 
     def __init__(self) -> None:
         self.round_trip_s: float | None = None
         self.variation_s = 0.0
         self._answers = 0  # a bit for each of the last datagrams, the latest lowest
         self._counted = 0
+        self._lately_s: deque[float] = deque(maxlen=_REMEMBERED)
 
     def answered(self, round_trip_s: float | None, transmissions: int) -> None:
         """A check was answered after so many datagrams; `round_trip_s` None: after which of them
@@ -30,6 +32,7 @@ class PathQuality:
         self._count(answered=True)
         if round_trip_s is None:
             return
+        self._lately_s.append(round_trip_s)
         if self.round_trip_s is None:
             self.round_trip_s, self.variation_s = round_trip_s, round_trip_s / 2
             return
@@ -45,6 +48,13 @@ class PathQuality:
     def _count(self, *, answered: bool) -> None:
         self._answers = (self._answers << 1 | answered) & ((1 << _REMEMBERED) - 1)
         self._counted = min(self._counted + 1, _REMEMBERED)
+
+    @property
+    def least_s(self) -> float | None:
+        """The shortest of the last 16 round trips: what the path takes where no queue of our own
+        data stands before a check. None as `round_trip_s`.
+        """
+        return min(self._lately_s, default=None)
 
     @property
     def loss(self) -> float:

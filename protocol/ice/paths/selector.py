@@ -37,6 +37,7 @@ class PathClass(IntEnum):
 class PathState:
     """What the choice is made of. `key` is the same for one path each time. Times are seconds.
 
+    `round_trip_s` is the least of late, without the queue that data of a link make on its own path.
     `proved_at` is when a check of ours was answered last, `barred_until` when a penalty ends.
     """
 

@@ -17,6 +17,12 @@ PACKET_SIZES = (1188, 1352, 1392, 1412, 1424, 1432)
 LOOPBACK_SIZES = (*PACKET_SIZES, limits.PACKET_BYTES_MAX)
 """A loopback interface carries 16384 bytes (macOS) or 65536 (Linux), which no other path does."""
 
+
+def packet_sizes(is_loopback: bool) -> tuple[int, ...]:
+    """Those that a path may carry."""
+    return LOOPBACK_SIZES if is_loopback else PACKET_SIZES
+
+
 _PROBES_PER_SIZE = 3
 """MAX_PROBES."""
 _PROBE_S = 1.0
