@@ -50,3 +50,13 @@ def test_an_answer_is_waited_for_by_what_the_round_trip_is_and_varies_by() -> No
         quality.answered(0.2, 1)
     assert quality.answer_s(0.1, 0.5) == pytest.approx(0.25)
     assert quality.answer_s(0.5, 0.5) == 0.5
+
+
+def test_paths_are_compared_without_the_queue_of_their_own_data() -> None:
+    assert PathQuality().least_s is None
+    quality = PathQuality()
+    for round_trip_s in (0.05, None, *(0.08 for _ in range(15))):
+        quality.answered(round_trip_s, 1)
+    assert quality.least_s == 0.05
+    quality.answered(0.09, 1)
+    assert quality.least_s == 0.08
