@@ -74,6 +74,9 @@ class Config:
     link peers behind routers of certain kinds and need 384 mappings for a few seconds. `paths`:
     over how many disjoint lookup paths records are read; more paths resist more adversaries.
 
+    `streams`: `off` takes no streams of peers whose network passes no UDP, and opens none where UDP
+    is silent.
+
     `relay`: `on` or `off`, whether peers that cannot reach one another may be linked through this
     node, with at most `relay_rate` bytes a second and `relay_bytes_a_day` in all. `relay_ports`:
     `host:low-high`, ports by which foreign TURN clients with `relay_secret` reach any public
@@ -107,6 +110,7 @@ class Config:
     upnp: str = "on"
     port_search: str = "on"
     paths: int = limits.LOOKUP_PATHS
+    streams: str = "on"
     relay: str = "on"
     relay_rate: int = limits.RELAY_BYTES_PER_SECOND
     relay_bytes_a_day: int = limits.RELAY_BYTES_A_DAY
@@ -136,31 +140,29 @@ class Config:
                 Bootstrap.parse(text)
         if self.data_path not in _DATA_PATHS:
             raise BadConfig(f"data_path must be one of {', '.join(_DATA_PATHS)}")
-        if self.upnp not in _SWITCH:
-            raise BadConfig(f"upnp must be one of {', '.join(_SWITCH)}")
-        if self.port_search not in _SWITCH:
-            raise BadConfig(f"port_search must be one of {', '.join(_SWITCH)}")
+        self._check_switches()
         if not 1 <= self.paths <= limits.LOOKUP_PATHS_MAX:
             raise BadConfig(f"paths must be from 1 to {limits.LOOKUP_PATHS_MAX}")
         with _named("listen"):
             families = [address.family for address in self.listen_addresses()]
         if len(families) != len(set(families)):
             raise BadConfig("listen takes one address per family, IPv4 or IPv6")
-        if self.relay not in _SWITCH:
-            raise BadConfig(f"relay must be one of {', '.join(_SWITCH)}")
         if not 1 <= self.downloads_at_once <= limits.DOWNLOADS_AT_ONCE_MAX:
             raise BadConfig(f"downloads_at_once must be from 1 to {limits.DOWNLOADS_AT_ONCE_MAX}")
         self.relay_settings()
         self.rate_settings()
         if self.vault_bytes < 0:
             raise BadConfig("vault_bytes must be a number of bytes, or 0 for the usual ones")
-        if self.scrub not in _SWITCH:
-            raise BadConfig(f"scrub must be one of {', '.join(_SWITCH)}")
         self.origin_urls()
         self.http_addresses()
         check_pages(self.page_origins, self.page_relays, self.page_relay_secret)
         if self.cache_bytes < 0:
             raise BadConfig("cache_bytes must be a number of bytes, or 0 to cache nothing")
+
+    def _check_switches(self) -> None:
+        for name in ("upnp", "port_search", "streams", "relay", "scrub"):
+            if getattr(self, name) not in _SWITCH:
+                raise BadConfig(f"{name} must be one of {', '.join(_SWITCH)}")
 
     @property
     def plays_unreachable(self) -> bool:

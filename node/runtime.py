@@ -12,7 +12,7 @@ from math import inf
 from pathlib import Path
 
 from node.answers.network import ClockReport
-from node.answers.status import NodeStatus, RelayStatus
+from node.answers.status import NodeStatus, RelayStatus, StreamStatus
 from node.config import Config
 from node.content.homes import HomeGuard
 from node.content.origins.origins import Origins
@@ -40,8 +40,10 @@ from node.overlay.membership import Membership
 from node.overlay.settings import OverlaySettings
 from node.overlay.signaling.witnesses import Witnesses
 from node.sharing import Sharing
+from node.streams.gateway import StreamGateway
 from node.tasks import TaskOwner
 from protocol import limits
+from protocol.addresses import Address
 from protocol.causes.clock import clock_sentence
 from protocol.errors import BadConfig, LocalError
 from protocol.identity import PeerId, peer_id_text
@@ -70,6 +72,7 @@ class Node:
     downloads: DownloadQueue
     hearing: Hearing
     following: Following
+    gateway: StreamGateway
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class Node:
             unreachable=config.plays_unreachable,
             paths=config.paths,
             relay=config.relay_settings(),
+            streams=config.streams == "on",
         )
         self.counters = Counters()
         self._say = say
@@ -105,6 +109,7 @@ class Node:
         self._kept_links: dict[PeerId, Want] = {}
         self._reserve = reserve_of(home.path)
         self._tasks = TaskOwner("node")
+        self._usefulness = Usefulness(self._standing)
 
     @classmethod
     def open(
@@ -140,6 +145,8 @@ class Node:
         found = [*self._tasks.defects]
         if hasattr(self, "membership"):
             found += self.membership.tasks.defects
+        if hasattr(self, "gateway"):
+            found += self.gateway.defects
         if hasattr(self, "pool"):
             found += self.pool.defects
         if hasattr(self, "sharing"):
@@ -178,6 +185,9 @@ class Node:
         # and what answers them learns only here, once all is up, that the pool accepts them.
         self.membership.callee.accept_calls(self.pool.answer)
         self.membership.start()
+        if self._takes_streams:
+            await self.gateway.start(self.home.certificate)
+            self._tasks.start(self._take_streams_at_443(), name="take streams at 443")
         self.downloads.start()
         await self.following.start()
         self._tasks.start(self._save_contacts_regularly(), name="save contacts")
@@ -192,13 +202,15 @@ class Node:
         undoing.push_async_callback(self.membership.stop)
         await self._bind()
         self._certificate = load_or_create(self.home.certificate, self.environment)
+        self.gateway = self._make_gateway()
+        undoing.push_async_callback(self.gateway.close)
         self._vault = await Vault.open(self.home.vault, self.environment.wall)
         undoing.push_async_callback(self._vault.close)
         settings = LinkSettings(
             data_path=self.config.data_path, relayed_only=self.config.hide_address
         )
         endpoint, view = self.membership.endpoint, self.membership.own_network.view
-        usefulness = Usefulness(self._standing)
+        usefulness = self._usefulness
         relays = self._make_relays()
         self.pool = LinkPool(
             self.identity,
@@ -255,6 +267,24 @@ class Node:
         is_registrar = any(contact.peer_id == peer_id for contact in registrars)
         return limits.REGISTRAR_WORTH if is_registrar else 0.0
 
+    def _make_gateway(self) -> StreamGateway:
+        return StreamGateway(
+            self.identity,
+            self.environment,
+            self.membership.endpoint,
+            self.counters,
+            puzzle_bits=self._overlay.puzzle_bits,
+            fingerprint=self._certificate.fingerprint,
+            contacts=self.membership.server.contact_addresses,
+            worth=self._usefulness.worth,
+        )
+
+    @property
+    def _takes_streams(self) -> bool:
+        """A simulated internet has no TCP; a node that plays an unreachable one lets none in."""
+        is_real = self.environment.udp_socket is not None
+        return is_real and self._overlay.streams and not self.config.plays_unreachable
+
     def _make_relays(self) -> LinkRelays:
         membership = self.membership
         return LinkRelays(
@@ -295,6 +325,7 @@ class Node:
         # Side by side, as a link to a peer that is gone may take most of the time that there is.
         await asyncio.gather(self.membership.leave(), self._close_links())
         await self._tasks.close()
+        await self.gateway.close()
         await self.membership.stop()
         await self.hearing.close()
         await self._vault.close()
@@ -320,6 +351,13 @@ class Node:
             await own_network.until(lambda: own_network.moves > moves)  # noqa: B023 - awaited here
             self.pool.doubt_links()
             self.downloads.try_again()
+
+    async def _take_streams_at_443(self) -> None:
+        """A public node takes streams by the port that nearly every network lets out, if it may."""
+        network = self.membership.own_network
+        await network.until(lambda: network.view().verdict is Verdict.PUBLIC)
+        for bound in list(self.membership.endpoint.addresses.values()):
+            await self.gateway.listen(Address(bound.host, limits.STREAM_PORT))
 
     async def _save_contacts_regularly(self) -> None:
         await self.joined.wait()
@@ -385,6 +423,12 @@ class Node:
             bytes_sent=self.counters.bytes_sent,
             round_trip_ms=self.membership.own_network.line.round_trip_ms,
             slow_line=self.membership.own_network.line.is_slow,
+            streams=StreamStatus(
+                listening=self.gateway.listening,
+                served=self.gateway.served,
+                gateways=tuple(one.gateway for one in self.membership.streams.kept),
+                failures=tuple(self.membership.own_streams.failures),
+            ),
             refused=dict(sorted((self.counters.refused + self.sharing.refusals).items())),
         )
 

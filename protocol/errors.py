@@ -23,6 +23,7 @@
     │   ├── NotFound, Unreachable, NoSources, LinkClosed, LinkFailed
     │   ├── ClocksDiffer      what depends on time is refused
     │   ├── OriginFailed      an HTTP server does not answer, or not now
+    │   ├── StreamFailed      no stream to a gateway; a proxy on the way may be why
     │   ├── RelayFailed       no allocation at a relay, or no longer
     │   ├── CallFailed        CallCrossed, CalleeBusy, NoSuchLink
     │   └── NotRunning        no node answers at the home's control address
@@ -232,6 +233,10 @@ class OriginFailed(NetworkError):
 
 class RelayFailed(NetworkError):
     """A relay gave no allocation, or the allocation is lost; the message says why."""
+
+
+class StreamFailed(NetworkError):
+    """A gateway takes no stream, or what is on the way refuses it; the message says what to do."""
 
 
 class CallFailed(NetworkError):

@@ -1630,3 +1630,83 @@ SOURCES_SHOWN = 16
 
 RATE_CHARS = 64
 """A rate in a request to the control API, with blanks around it."""
+
+# Streams ------------------------------------------------------------------------------------
+
+STREAMS = 64
+STREAMS_PER_NETWORK = 8
+STREAMS_FOR_NEWCOMERS = 16
+STREAM_TENURE_S = 30.0
+"""Streams of a gateway, and as links: what one public /24 or /48 keeps, the part that is kept for
+peers of no use yet, and how long a stream is kept that is of none."""
+
+STREAM_HANDSHAKES = 32
+STREAM_HANDSHAKES_PER_NETWORK = 8
+STREAM_HANDSHAKE_S = 10.0
+STREAM_ARRIVALS = 64
+"""Connections that have proved no peer yet, in all and of one network, and for so long; the oldest
+goes for a new one. And those that the system keeps until they are taken."""
+
+STREAM_HANDSHAKES_PER_SECOND = 2
+STREAM_HANDSHAKE_BURST = 16
+"""Of one host: a handshake of TLS costs a gateway 1 ms."""
+
+STREAM_DATAGRAM_BYTES = 1500
+"""As Ethernet's packets: what is longer would not arrive behind the gateway either."""
+
+STREAM_BYTES_PER_SECOND = 2**15
+STREAM_BURST_BYTES = 2**17
+"""What a gateway forwards of a stream's DHT datagrams, each way: a node that joins needs 100 kB in
+its first seconds. Relayed links have the relay's own limits."""
+
+STREAM_CONTACTS = 1024
+STREAM_HEARD_S = 120.0
+"""Addresses that a stream's answers may come from, for so long after the client sent there."""
+
+CONTACT_ADDRESSES_S = 1.0
+"""How old the list of contacts' addresses may be that tells them from strangers."""
+
+STREAM_STRANGERS = 8192
+STREAM_STRANGER_DATAGRAMS = 2
+STREAM_STRANGER_S = 60.0
+"""What an address that has not answered gets by a gateway, from all streams, in so many seconds."""
+
+STREAM_QUEUE_BYTES = 2**18
+STREAM_UNSENT_BYTES = 2**17
+"""What waits in a stream before datagrams are dropped, as a router with a full queue does: 20 ms at
+13 MB/s. And of it what the system takes in: its own buffer would hide seconds of queue."""
+
+STREAM_UNREAD_BYTES = 2**11
+"""What an end keeps before the handshake: more than any of its messages, or a proxy's answer."""
+
+STREAM_ASKED_S = 15.0
+STREAM_SILENT_S = 40.0
+"""A client asks so often whether its gateway is there, before proxies forget the connection; who
+hears nothing for so long ends the stream."""
+
+STREAM_CONNECT_S = 5.0
+STREAM_DIALS = 4
+STREAM_PORT = 443
+"""How long a connection may take, how many gateways are tried at once, and the port that the
+networks of companies let through."""
+
+STREAM_GATEWAYS = 2
+STREAM_RETRY_S = (1.0, 60.0)
+STREAM_UNUSED_S = 120.0
+"""A blocked node keeps so many streams; one that ends is followed by another after the first pause,
+which doubles up to the longer one. One that was opened for a relay ends when nothing has used it
+for so long."""
+
+UDP_SILENT_S = 2.0
+UDP_SILENT_CONTACTS = 3
+UDP_LOOK_S = 0.5
+"""A node that asked so many contacts by UDP, and heard nothing for so long, tries streams; so often
+it looks."""
+
+UDP_ASKED = 8
+UDP_CONFIRM_S = 0.5
+"""Before it does, it asks so many nodes at once by UDP, and waits so long: some contacts may be
+dead."""
+
+UDP_PROBE_S = (15.0, 300.0)
+"""A node with streams tries UDP again so soon, and later each time, up to the longer pause."""

@@ -57,6 +57,9 @@ class Endpoint:
         self._users: dict[Address, _User] = {}
         self._ports: dict[Address, Port] = {}
         self._closing: dict[_User, None] = {}
+        self._routes: dict[Address, Port] = {}
+        self._detour: Port | None = None
+        self._detour_takes: Callable[[Address], bool] = bool
         self._when_writable: dict[Callable[[], None], None] = {}
 
     async def open(self, address: Address, *, deaf: bool = False) -> Address:
@@ -138,6 +141,28 @@ class Endpoint:
             del self._first_of[local.family], self.addresses[local.family]
         self._close(user)
 
+    def route(self, remote: Address, port: Port) -> None:
+        """Send to `remote` by this port, which is its maker's to close, unless another is named."""
+        self._routes[remote] = port
+
+    def route_no_more(self, remote: Address, port: Port) -> None:
+        """The end of `route`, unless another port has taken its place."""
+        if self._routes.get(remote) is port:
+            del self._routes[remote]
+
+    def detour(self, port: Port | None, takes: Callable[[Address], bool] = bool) -> None:
+        """Send to all addresses that it `takes` by this port, without a route or a named port."""
+        self._detour, self._detour_takes = port, takes
+
+    def port_to(self, remote: Address) -> Port | None:
+        """The port by which datagrams to `remote` leave, unless one is named."""
+        routed = self._routes.get(remote)
+        if routed is not None:
+            return routed
+        if self._detour is not None and self._detour_takes(remote):
+            return self._detour
+        return self._first_of.get(remote.family)
+
     # Sending ----------------------------------------------------------------------------------
 
     def sendto(
@@ -151,7 +176,7 @@ class Endpoint:
 
         Counts why a datagram cannot be sent; never raises for what the network does.
         """
-        port = self._first_of.get(address.family) if local is None else self._ports.get(local)
+        port = self.port_to(address) if local is None else self._ports.get(local)
         if port is None or port.is_closing():
             self._counters.refused["no_socket_of_this_family"] += 1
             return

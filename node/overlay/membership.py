@@ -31,6 +31,9 @@ from node.overlay.table.joining import Joining
 from node.relay.client import Legs, RelayClient
 from node.relay.dispatch import RelayDispatch
 from node.relay.service import RelayService
+from node.streams.client import OwnStream, OwnStreams
+from node.streams.dialing import StreamDialer
+from node.streams.keeper import Gateways, StreamKeeper
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address, is_loopback, is_shareable
@@ -96,16 +99,8 @@ class Membership:
             own_clock=self.own_clock,
             grant_relaying=self.relay.grant,
         )
-        self.relay_client = RelayClient(
-            identity.peer_id,
-            environment,
-            self.endpoint,
-            self.tasks,
-            counters,
-            legs,
-            ask=self.server.protocol.call_credentials,
-            serves=self.relay.serves,
-        )
+        self.own_streams, self.streams = self._make_streams(identity, counters)
+        self.relay_client = self._make_relay_client(identity.peer_id, counters, legs)
         self.caller = Caller(self.server, dated, self.callee)
         self.republisher = Republisher(self.server, dated)
         self.lineages = Lineages(self.server, dated)
@@ -120,6 +115,60 @@ class Membership:
         self.joining = Joining(self.server, bootstraps, saved, say=say)
         self._moves = Moves(environment, self._moved)
         self._upkeep: list[asyncio.Task[None]] = []
+        self._is_stopping = False
+
+    def _make_relay_client(self, own_id: PeerId, counters: Counters, legs: Legs) -> RelayClient:
+        return RelayClient(
+            own_id,
+            self.environment,
+            self.endpoint,
+            self.tasks,
+            counters,
+            legs,
+            ask=self.server.protocol.call_credentials,
+            serves=self.relay.serves,
+            reach=self._reach,
+        )
+
+    def _make_streams(
+        self, identity: Identity, counters: Counters
+    ) -> tuple[OwnStreams, StreamKeeper]:
+        """The streams of this node, and what opens them when UDP is silent."""
+        dialer = StreamDialer(identity, self.environment.rng, self.settings.puzzle_bits)
+
+        def ended(stream: OwnStream) -> None:
+            keeper.ended(stream)
+            self.relay_client.way_ended(stream.gateway)
+
+        own = OwnStreams(dialer, self.endpoint, counters, ended)
+        keeper = StreamKeeper(
+            own,
+            self.endpoint,
+            self.environment.rng,
+            is_silent=self._is_silent,
+            gateways=self._gateways,
+            changed=self._way_changed,
+        )
+        return own, keeper
+
+    async def _gateways(self) -> Gateways:
+        return await self.joining.gateways()
+
+    def _is_silent(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self.server.wire.unanswered.is_silent(len(self.server.tables), now)
+
+    def _way_changed(self) -> None:
+        """Contacts see this node at a gateway, at another one, or at its own address again."""
+        self.own_network.goes_by_stream(self.streams.is_blocked)
+        if not self._is_stopping:
+            self._moved(slept=False)
+        self.joining.try_again()
+
+    async def _reach(self, relay: Contact) -> None:
+        """While UDP is silent a relay is reached by a stream. Raises StreamFailed, BadConfig."""
+        if self.streams.is_blocked:
+            await self.own_streams.open(relay.address, relay.peer_id)
 
     def _make_sightings(self) -> Sightings:
         return Sightings(
@@ -201,6 +250,8 @@ class Membership:
             (self._tell_of_slow_line(), "tell of a slow line"),
         ):
             self._upkeep.append(self.tasks.start(work, name=name))
+        if self.settings.streams and self.environment.udp_socket is not None:
+            self._upkeep.append(self.tasks.start(self.streams.run(), name="watch UDP"))
         self._moves.start()
 
     def listen(self) -> None:
@@ -223,6 +274,7 @@ class Membership:
 
     async def stop(self) -> None:
         """End the tasks, then the sockets; who is to know of it is told before, by `leave`."""
+        self._is_stopping = True
         self._moves.close()
         self.server.stop()
         self.relay_client.close()
@@ -230,6 +282,7 @@ class Membership:
         self.own_network.close()
         await self.reachability.close()
         await self.relay.close()
+        self.own_streams.close()
         await self.endpoint.close()
 
     async def _when_joined(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

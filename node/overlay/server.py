@@ -104,6 +104,8 @@ class OverlayServer(Server):
         self.own_clock = own_clock
         self._grant_relaying = grant_relaying
         self._families = 0
+        self._addresses: frozenset[Address] = frozenset()
+        self._addresses_until = 0.0
         self._refreshing: asyncio.Task[None] | None = None
         self.protocol: OverlayProtocol = self._create_protocol()
         self._refresh = TableRefresh(
@@ -245,6 +247,15 @@ class OverlayServer(Server):
         """
         entries = islice(self.tables.longest_known(), limits.CONTACTS_SAVED)
         return [entry.contact for entry in entries]
+
+    def contact_addresses(self) -> frozenset[Address]:
+        """The addresses of all contacts, as of CONTACT_ADDRESSES_S ago at most."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._addresses_until:
+            entries = (*self.tables.entries(),)
+            self._addresses = frozenset(entry.contact.address for entry in entries)
+            self._addresses_until = now + limits.CONTACT_ADDRESSES_S
+        return self._addresses
 
     def some_contacts(self) -> list[Contact]:
         """Contacts drawn by chance, so that none comes first by what it sends."""

@@ -15,7 +15,8 @@ class OverlaySettings:
 
     `paths`: over how many disjoint lookup paths records are read. `unreachable`: tell peers that
     this node hears only addresses that it sent to lately, and be called by registrars. `relay`:
-    what this node does for peers that cannot reach one another.
+    what this node does for peers that cannot reach one another. `streams`: go by streams to public
+    nodes where UDP is silent.
     """
 
     unreachable: bool = False
@@ -26,4 +27,5 @@ class OverlaySettings:
     cipher: PacketCipher = field(default_factory=XChaCha20Poly1305)
     networks_of: NetworksOf = public_networks
     relay: RelaySettings = field(default_factory=RelaySettings)
+    streams: bool = True
     peers_remembered: int = limits.PEERS_REMEMBERED

@@ -1,7 +1,7 @@
 """The allocations of this node at relays: one for each relay, shared by all links that use it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
 
 from node.counters import Counters
@@ -38,6 +38,7 @@ class RelayClient:
     """Allocates at contacts. `legs` is shared with what tells our relays from our clients.
 
     `ask` asks a contact for credentials; `serves` tells whether an address has an allocation at us.
+    `reach` makes a way to a contact before it is asked, and raises ModswarmError if there is none.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class RelayClient:
         *,
         ask: AskGrant,
         serves: Callable[[Address], bool],
+        reach: Callable[[Contact], Awaitable[None]],
     ) -> None:
         self._own_id = own_id
         self._rng = environment.rng
@@ -62,6 +64,7 @@ class RelayClient:
         self._held: dict[tuple[PeerId, Address], Place] = {}
         self._ask = ask
         self._serves = serves
+        self._reach = reach
         self._loop = asyncio.get_running_loop()
         self._prefix = environment.rng.randbytes(_PREFIX_BYTES)
 
@@ -122,6 +125,12 @@ class RelayClient:
         if leg is not None and not port.is_closing():
             leg.leave()
 
+    def way_ended(self, relay: Address) -> None:
+        """The stream to a relay has ended: its allocation is made again by another way."""
+        leg = self._legs.get(relay)
+        if leg is not None:
+            leg.make_again("the stream to the relay has ended")
+
     def __len__(self) -> int:
         """At how many relays this node has an allocation, or asks for one."""
         return len(self._all)
@@ -136,13 +145,17 @@ class RelayClient:
             relay,
             relayed_address(relay.peer_id, self._own_id),
             endpoint=self._endpoint,
-            ask=self._ask,
+            ask=self._ask_reached,
             make_client=self._make_client,
             tasks=self._tasks,
             counters=self._counters,
             on_proved=self._proved,
             on_end=self._ended,
         )
+
+    async def _ask_reached(self, relay: Contact) -> RelayGrant:
+        await self._reach(relay)
+        return await self._ask(relay)
 
     def _make_client(self, grant: RelayGrant, wait_s: float) -> TurnClient:
         return TurnClient(

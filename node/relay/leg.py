@@ -120,6 +120,11 @@ class RelayLeg:
             self._turn.ask_now(self._loop.time())
             self._drain(self._turn)
 
+    def make_again(self, reason: str) -> None:
+        """The way to the relay is another one: the allocation is made again by that."""
+        if self._turn is not None:
+            self._lost(reason)
+
     # The life of the allocation ---------------------------------------------------------------
 
     async def _open(self) -> None:
@@ -164,13 +169,14 @@ class RelayLeg:
         self._tasks.start(self._open(), name=f"allocate again at {self.relay.address}")
 
     def _allocated(self, relayed: Address) -> None:
+        base = self._endpoint.port_to(self.relay.address)
         if relayed != self._relayed:
             self.close()
-        elif self._port is None:
-            base = self._endpoint.port_at(self._endpoint.addresses[self.relay.family])
-            if base is None:
-                self._end("the port to the relay is closed")
-                return
+        elif base is None:
+            self._end("the port to the relay is closed")
+        elif self._port is not None:
+            self._port.go_by(base)
+        else:
             self._port = RelayPort(
                 relayed,
                 self.relay.address,

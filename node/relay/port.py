@@ -102,13 +102,17 @@ class RelayPort:
     def send_with_ttl(self, data: bytes, addr: Any, ttl: int) -> None:
         """Nothing is sent: a relay forwards no time to live."""
 
+    def go_by(self, base: Port) -> None:
+        """The allocation was made again: from now on this port carries it."""
+        self._base = base
+
     def close(self) -> None:
         """Send nothing any more."""
         self._is_closed = True
 
     def is_closing(self) -> bool:
-        """Whether the allocation is released or lost, or its base is closing."""
-        return self._is_closed or self._base.is_closing()
+        """Whether the allocation is released or lost; one whose base closes is made again."""
+        return self._is_closed
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """`sockname` is the relayed address; there is no socket."""

@@ -52,6 +52,7 @@ class OwnNetwork:
         self._flags = dict.fromkeys((4, 6), READ_ONLY if unreachable else 0)
         self.line = OwnLine()
         self._is_slow = False
+        self._by_stream = False
         self._news = asyncio.Event()
         self._telling: asyncio.TimerHandle | None = None
         self._view: NetworkView | None = None
@@ -146,7 +147,7 @@ class OwnNetwork:
     @property
     def families(self) -> list[int]:
         """The families to test: none where this node plays one that is not public."""
-        return [] if self._unreachable else list(self._verdicts)
+        return [] if self._is_closed else list(self._verdicts)
 
     def next_round_s(self, family: int) -> float:
         """In how many seconds to test a family again."""
@@ -176,6 +177,10 @@ class OwnNetwork:
         for family, observed in self._observed.items():
             observed.forget()
             self.tested(family, RoundOutcome.MOVED)
+
+    def goes_by_stream(self, by_stream: bool) -> None:
+        """Whether contacts see this node at a gateway, that no one comes in by unasked."""
+        self._by_stream = by_stream
 
     def _find_own_hosts(self) -> None:
         bound = (address.host for address in self._bound.values())
@@ -223,7 +228,11 @@ class OwnNetwork:
         news.set()
 
     def _verdict(self, family: int) -> Verdict:
-        return Verdict.NOT_PUBLIC if self._unreachable else self._verdicts[family].verdict
+        return Verdict.NOT_PUBLIC if self._is_closed else self._verdicts[family].verdict
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._unreachable or self._by_stream
 
     @property
     def is_contact(self) -> bool:

@@ -19,6 +19,7 @@ from node.overlay.rpc.deadlines import Deadlines
 from node.overlay.rpc.hello import Hellos
 from node.overlay.rpc.incoming import Incoming
 from node.overlay.rpc.pending import Pending, Reply
+from node.overlay.rpc.unanswered import UnansweredRequests
 from node.overlay.settings import OverlaySettings
 from protocol import datagrams, limits
 from protocol.addresses import Address
@@ -87,6 +88,7 @@ class Wire:
         self._shared_rtt = SharedRoundTrip()
         self.line = own_network.line
         self.heard_at = -math.inf
+        self.unanswered = UnansweredRequests()
         self._host_rate_limit, self._unproved_rate_limit = (
             HostRateLimit(limits.REQUESTS_PER_SECOND_PER_HOST, limits.REQUEST_BURST_PER_HOST)
             for _ in range(2)
@@ -102,7 +104,9 @@ class Wire:
         """The contact at `address`, by its signed reply to a hello; raises TimedOut."""
         self._prompt()
         asked_at = self._loop.time()
+        self.unanswered.asked(address, asked_at)
         contact = await self._hellos.ask(address, timeout_s)
+        self.unanswered.answered()
         session = self._sessions.get(contact.number) or self._new_session(contact)
         session.asked(asked_at)  # a NAT on the way maps for the hello
         self._sessions.add(session)
@@ -202,6 +206,7 @@ class Wire:
                 session.measured(rtt_s)
                 self._shared_rtt.measured(rtt_s)
         self.heard_at = now
+        self.unanswered.answered()
         mapped_at = session.answered(pending.sent_at)
         self._own_network.saw(pending.contact, response.observed, pending.sent_at, mapped_at)
         if pending.method in TELL_THE_TIME and response.code == Code.OK:
@@ -300,6 +305,7 @@ class Wire:
         self._pending[transaction] = Pending(contact, address, now, on_reply, nonce, body, method)
         self._deadlines.set(transaction, now + timeout_s)
         session.asked(now)
+        self.unanswered.asked(address, now)
         self._prompt()
         self._send_sealed(session, address, nonce, body)
         return transaction
@@ -365,7 +371,7 @@ class Wire:
 
     def has_answered(self, contact: Contact) -> bool:
         """Whether a contact has answered us lately at its address, as far as is remembered."""
-        session = self.session_with(contact)
+        session = self._sessions.get(contact.number)
         return session is not None and bool(session.token_for(contact, self._loop.time()))
 
     def timeout_s(self, contact: Contact) -> float:

@@ -10,7 +10,7 @@ from node.overlay.table.meetings import Meetings
 from protocol import limits
 from protocol.addresses import Address, canonical, unicast
 from protocol.errors import BadAddress, ModswarmError, NotAuthentic, TimedOut
-from protocol.identity import peer_id_text
+from protocol.identity import PeerId, peer_id_text
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.overlay.contacts import Contact
 
@@ -37,6 +37,7 @@ class Joining:
         self._say = say
         self.joined = asyncio.Event()
         self._told = asyncio.Event()
+        self._again = asyncio.Event()
         self.joined_at: float | None = None
 
     @property
@@ -69,14 +70,35 @@ class Joining:
                 pause_s = limits.JOIN_RETRY_MIN_S
                 continue
             self._server.wire.begin_new_epoch()
-            await asyncio.sleep(pause_s)
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._again.wait()
+            except TimeoutError:
+                pass
             pause_s = min(2 * pause_s, limits.JOIN_RETRY_MAX_S)
+
+    def try_again(self) -> None:
+        """Try now: there is another way to the overlay."""
+        self._again.set()
+
+    async def gateways(self) -> list[tuple[Address, PeerId | None]]:
+        """The nodes to join through, and contacts of now: any of them may take a stream."""
+        found: dict[Address, PeerId | None] = {}
+        for bootstrap in self._bootstraps:
+            try:
+                found[await self._resolve(bootstrap)] = bootstrap.peer_id
+            except (ModswarmError, OSError) as error:
+                _log.info("no stream to %s: %s", bootstrap, error)
+        for contact in (*self._server.some_contacts(), *self._saved):
+            found.setdefault(contact.address, contact.peer_id)
+        return list(found.items())
 
     async def _try(self) -> bool:
         """Join by saved contacts and bootstraps side by side, whichever answer first.
 
         Bootstraps are met in any case: nodes that know only one another form an island.
         """
+        self._again.clear()
         meetings = self._server.meetings()
         async with asyncio.TaskGroup() as group:
             saved = (*self._saved, *self._server.protocol.maintenance.left_lately)

@@ -72,6 +72,9 @@ def _make_client(
     async def granted(_relay: Contact) -> RelayGrant:
         return grant
 
+    async def reached(_relay: Contact) -> None:
+        return
+
     legs: Legs = {}
     tasks = TaskOwner("relays of the benchmark")
     client = RelayClient(
@@ -83,6 +86,7 @@ def _make_client(
         legs,
         ask=granted,
         serves=lambda _: False,
+        reach=reached,
     )
     client.listen()
     service = RelayService(

@@ -1,0 +1,125 @@
+"""A node's own streams, by the gateway that each leads to."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from node.counters import Counters
+from node.net.endpoint import Endpoint
+from node.net.udp.port import Arrival
+from node.streams.dialing import StreamDialer
+from node.streams.port import StreamPort
+from protocol import limits
+from protocol.addresses import Address
+from protocol.errors import StreamFailed
+from protocol.identity import PeerId, peer_id_of
+from protocol.streams.forwarding import DHT
+from protocol.streams.framing import Framed
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnStream:
+    """A stream to the gateway whose address by UDP is `gateway`."""
+
+    peer_id: PeerId
+    gateway: Address
+    port: StreamPort
+
+
+class OwnStreams:
+    """Opens them; `ended` is called when one has ended. `failures`: why the last ones failed."""
+
+    def __init__(
+        self,
+        dialer: StreamDialer,
+        endpoint: Endpoint,
+        counters: Counters,
+        ended: Callable[[OwnStream], None],
+    ) -> None:
+        self._dialer = dialer
+        self._endpoint = endpoint
+        self._counters = counters
+        self._tell_ended = ended
+        self._open: dict[Address, OwnStream] = {}
+        self._opening: dict[Address, asyncio.Lock] = {}
+        self.failures: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def all(self) -> list[OwnStream]:
+        """Those that stand."""
+        return list(self._open.values())
+
+    async def open(self, gateway: Address, expected: PeerId | None) -> OwnStream:
+        """The stream to a gateway, made if there is none; raises StreamFailed, BadConfig."""
+        lock = self._opening.setdefault(gateway, asyncio.Lock())
+        try:
+            async with lock:
+                return self._open.get(gateway) or await self._make(gateway, expected)
+        finally:
+            if not lock.locked():
+                self._opening.pop(gateway, None)
+
+    async def _make(self, gateway: Address, expected: PeerId | None) -> OwnStream:
+        opened = await self._dialer.dial_any(gateway, expected, self._failed)
+
+        def ended() -> None:
+            self._ended(stream)
+
+        port = StreamPort(
+            *(opened.connection, gateway, self._counters),
+            lambda framed: self._take(gateway, framed),
+            asks=True,
+            ended=ended,
+            writable=self._endpoint.writable,
+        )
+        stream = OwnStream(peer_id_of(opened.public_key), gateway, port)
+        if port.is_closing():
+            raise StreamFailed(f"{gateway} ended the stream at once")
+        self._open[gateway] = stream
+        self._endpoint.route(gateway, port)
+        _log.info("a stream to %s stands", gateway)
+        return stream
+
+    def _failed(self, error: StreamFailed) -> None:
+        _log.info("no stream: %s", error)
+        self.failures.pop(str(error), None)
+        self.failures[str(error)] = None
+        if len(self.failures) > limits.STREAM_DIALS:
+            self.failures.popitem(last=False)
+
+    def _ended(self, stream: OwnStream) -> None:
+        if self._open.get(stream.gateway) is stream:
+            del self._open[stream.gateway]
+            self._endpoint.route_no_more(stream.gateway, stream.port)
+            _log.info("the stream to %s has ended", stream.gateway)
+            self._tell_ended(stream)
+
+    def _take(self, gateway: Address, framed: list[Framed]) -> None:
+        """Pass on what came by a gateway, which may say of others only what is of the overlay."""
+        burst: list[Arrival] = []
+        for buffer, size, address in framed:
+            if address is None:
+                burst.append((buffer, size, gateway))
+            elif all(first in DHT for first in buffer[::size]):
+                burst.append((buffer, size, address))
+            else:
+                self._counters.refused["not_permitted"] += 1
+        local = self._endpoint.addresses.get(gateway.family, gateway)
+        self._endpoint.demux.burst_received(burst, local)
+
+    def close_unused(self, but: list[OwnStream], now: float) -> None:
+        """End those that nothing has used for STREAM_UNUSED_S, `but` for some."""
+        for stream in self.all():
+            if stream not in but and now - stream.port.used_at > limits.STREAM_UNUSED_S:
+                stream.port.close()
+
+    def close(self) -> None:
+        """End them all."""
+        for stream in self.all():
+            stream.port.close()

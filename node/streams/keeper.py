@@ -1,0 +1,195 @@
+"""When UDP is silent: two streams to public nodes, redialled, and back to UDP once it answers."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from node.net.endpoint import Endpoint
+from node.streams.client import OwnStream, OwnStreams
+from protocol import limits
+from protocol.addresses import Address, is_global
+from protocol.errors import BadConfig, StreamFailed, UnexpectedReply
+from protocol.identity import PeerId
+from protocol.places.tenure import network_of
+from protocol.randomness import Random
+from protocol.stun.message import StunClass, StunMessage, StunMethod, encode_stun
+
+_log = logging.getLogger(__name__)
+
+Gateways = list[tuple[Address, PeerId | None]]
+"""Addresses of nodes that may take a stream, the best first, and who is there, if known."""
+
+
+class StreamKeeper:
+    """`is_silent`: whether UDP brings no answers. `gateways` names nodes that may take streams.
+
+    `changed` is called each time that the way to the overlay has become another one.
+    """
+
+    def __init__(
+        self,
+        streams: OwnStreams,
+        endpoint: Endpoint,
+        rng: Random,
+        *,
+        is_silent: Callable[[], bool],
+        gateways: Callable[[], Awaitable[Gateways]],
+        changed: Callable[[], None],
+    ) -> None:
+        self._streams = streams
+        self._endpoint = endpoint
+        self._rng = rng
+        self._is_silent = is_silent
+        self._gateways = gateways
+        self._changed = changed
+        self._kept: list[OwnStream] = []
+        self._led_by: OwnStream | None = None
+        self._asked: frozenset[Address] = frozenset()
+        self._prefix = rng.randbytes(4)
+        self._udp_answers = asyncio.Event()
+        self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether this node goes by streams, as UDP is silent."""
+        return self._led_by is not None
+
+    @property
+    def kept(self) -> tuple[OwnStream, ...]:
+        """The gateways' streams, the one that leads first."""
+        return tuple(self._kept)
+
+    async def run(self) -> None:
+        """Watch, until cancelled."""
+        self._endpoint.demux.register_transactions(self._prefix, self)
+        while True:
+            await asyncio.sleep(limits.UDP_LOOK_S)
+            if self._is_silent():
+                if await self._hears_udp():
+                    await asyncio.sleep(limits.UDP_SILENT_S)  # dead contacts, and no closed network
+                else:
+                    await self._go_by_streams()
+
+    def ended(self, stream: OwnStream) -> None:
+        """A stream has ended: another one leads, and one is opened in its place."""
+        if stream in self._kept:
+            self._kept.remove(stream)
+            self._lead()
+            self._news.set()
+
+    def _lead(self) -> None:
+        leading = self._kept[0] if self._kept else None
+        if leading is self._led_by:
+            return
+        self._led_by = leading
+        if leading is None:
+            self._endpoint.detour(None)
+        else:
+            everywhere = not is_global(leading.gateway.host)
+            self._endpoint.detour(leading.port, lambda remote: everywhere or is_global(remote.host))
+        self._changed()
+
+    async def _hears_udp(self) -> bool:
+        """Whether any of several nodes answers by UDP at once."""
+        asked = [gateway for gateway, _ in await self._gateways()][: limits.UDP_ASKED]
+        self._udp_answers.clear()
+        self._ask_by_udp(asked)
+        try:
+            async with asyncio.timeout(limits.UDP_CONFIRM_S):
+                await self._udp_answers.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # While UDP is silent --------------------------------------------------------------------------
+
+    async def _go_by_streams(self) -> None:
+        """Keep streams until UDP answers, or is not silent any more before one was open."""
+        self._udp_answers.clear()
+        pause_s, longest_s = limits.STREAM_RETRY_S
+        async with asyncio.TaskGroup() as group:
+            probing = group.create_task(self._probe(), name="try UDP")
+            while not self._udp_answers.is_set() and (self.is_blocked or self._is_silent()):
+                self._news.clear()
+                await self._fill()
+                is_full = len(self._kept) >= limits.STREAM_GATEWAYS
+                if is_full:
+                    pause_s = limits.STREAM_RETRY_S[0]
+                await self._wait(limits.STREAM_ASKED_S if is_full else pause_s * self._jitter())
+                if not is_full:
+                    pause_s = min(2 * pause_s, longest_s)
+                self._streams.close_unused(self._kept, self._loop.time())
+            probing.cancel()
+        self._leave()
+
+    def _leave(self) -> None:
+        kept, self._kept = self._kept, []
+        self._lead()
+        for stream in kept:
+            stream.port.close()
+
+    async def _wait(self, longest_s: float) -> None:
+        try:
+            async with asyncio.timeout(longest_s):
+                await self._news.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(limits.STREAM_RETRY_S[0] * self._jitter())
+
+    def _jitter(self) -> float:
+        return 0.5 + self._rng.random()
+
+    async def _fill(self) -> None:
+        """Open streams, a few at a time, until there are enough, or no gateway is left to try."""
+        left = await self._gateways()
+        while left and len(self._kept) < limits.STREAM_GATEWAYS and not self._udp_answers.is_set():
+            networks = {network_of(one.gateway.host) for one in self._kept} - {b""}
+            held = {one.gateway for one in self._kept}
+            left = [one for one in left if one[0] not in held]
+            left.sort(key=lambda one: network_of(one[0].host) in networks)
+            trying, left = left[: limits.STREAM_DIALS], left[limits.STREAM_DIALS :]
+            async with asyncio.TaskGroup() as group:
+                for gateway, expected in trying:
+                    group.create_task(self._try(gateway, expected), name=f"stream to {gateway}")
+
+    async def _try(self, gateway: Address, expected: PeerId | None) -> None:
+        try:
+            stream = await self._streams.open(gateway, expected)
+        except StreamFailed:
+            return
+        except BadConfig as error:
+            _log.warning("no stream: %s", error)
+            return
+        if len(self._kept) < limits.STREAM_GATEWAYS and not stream.port.is_closing():
+            self._kept.append(stream)
+            self._lead()
+        elif stream not in self._kept:
+            stream.port.close()
+
+    # Whether UDP answers again --------------------------------------------------------------------
+
+    async def _probe(self) -> None:
+        """Ask the gateways by UDP, at growing intervals."""
+        pause_s, longest_s = limits.UDP_PROBE_S
+        while True:
+            await asyncio.sleep(pause_s * self._jitter())
+            self._ask_by_udp(stream.gateway for stream in self._kept)
+            pause_s = min(2 * pause_s, longest_s)
+
+    def _ask_by_udp(self, gateways: Iterable[Address]) -> None:
+        asked = list(gateways)
+        self._asked = frozenset(asked)
+        for gateway in asked:
+            transaction = self._prefix + self._rng.randbytes(8)
+            message = StunMessage(StunClass.REQUEST, StunMethod.BINDING, transaction, ())
+            local = self._endpoint.addresses.get(gateway.family)
+            if local is not None:
+                self._endpoint.sendto(encode_stun(message), gateway, local)
+
+    def stun_received(self, message: bytes, source: Address, local: Address) -> None:
+        """A gateway's answer, which came by a socket of UDP or is none of ours."""
+        if source not in self._asked:
+            raise UnexpectedReply("an answer of an address that was not asked")
+        self._udp_answers.set()
+        self._news.set()

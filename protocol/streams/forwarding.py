@@ -1,0 +1,101 @@
+"""What a gateway forwards for its streams: DHT datagrams to contacts, and back.
+
+A contact is known to the gateway, or has answered this stream. Any other address is a stranger,
+that some contact has named to the client alone: it gets two datagrams a minute from all streams
+together, no more bytes than the client sent, until it answers as a node does. So a gateway
+amplifies nothing, and reaches no service but nodes.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from protocol import limits
+from protocol.addresses import Address, is_global, is_loopback, is_shareable
+from protocol.errors import NotPermitted, RateLimited
+from protocol.rate_limit import RateLimit
+
+DHT: Final = range(0xD0, 0xE0)
+"""First bytes of the datagrams of the overlay."""
+
+
+class Strangers:
+    """How often addresses that have not answered were sent to, by all streams of a gateway."""
+
+    def __init__(self) -> None:
+        self._sent: OrderedDict[Address, tuple[float, int]] = OrderedDict()
+
+    def charge(self, address: Address, now: float) -> None:
+        """Count one datagram; raises RateLimited."""
+        since, count = self._sent.pop(address, (now, 0))
+        if now - since >= limits.STREAM_STRANGER_S:
+            since, count = now, 0
+        self._sent[address] = since, count + 1
+        if len(self._sent) > limits.STREAM_STRANGERS:
+            self._sent.popitem(last=False)
+        if count >= limits.STREAM_STRANGER_DATAGRAMS:
+            raise RateLimited("an address that has not answered")
+
+
+def check_scope(address: Address, client_host: str) -> None:
+    """Raise NotPermitted for an address that a client must not reach by this machine.
+
+    From the internet nothing private is reached, and from a private network nothing of this machine
+    itself.
+    """
+    if is_global(address.host):
+        return
+    if is_loopback(client_host):
+        return
+    if is_global(client_host) or not is_shareable(address.host):
+        raise NotPermitted("a private address, for a client of another network")
+
+
+class StreamForwarding:
+    """What one stream may send and get. `knows`: whether an address is a contact of the gateway.
+
+    `own_addresses`: those of the gateway itself, to which a stream has a way of its own.
+    """
+
+    def __init__(
+        self,
+        client_host: str,
+        strangers: Strangers,
+        *,
+        knows: Callable[[Address], bool],
+        own_addresses: frozenset[Address],
+    ) -> None:
+        self._client_host = client_host
+        self._strangers = strangers
+        self._knows = knows
+        self._own_addresses = own_addresses
+        rate, burst = limits.STREAM_BYTES_PER_SECOND, limits.STREAM_BURST_BYTES
+        self._up, self._down = RateLimit(rate, burst), RateLimit(rate, burst)
+        self._contacts: OrderedDict[Address, tuple[float, bool]] = OrderedDict()
+        """When an address was last sent to, and whether it has answered."""
+
+    def check_outgoing(self, first_byte: int, size: int, address: Address, now: float) -> None:
+        """Raise NotPermitted, RateLimited unless this datagram of the client may leave."""
+        if first_byte not in DHT:
+            raise NotPermitted("a stream forwards what is of the overlay alone")
+        check_scope(address, self._client_host)
+        if address in self._own_addresses:
+            raise NotPermitted("an address of the gateway itself")
+        if not self._up.take(now, size):
+            raise RateLimited("more bytes than a stream may send")
+        _, answered = self._contacts.get(address, (0.0, False))
+        if not answered and not self._knows(address):
+            self._strangers.charge(address, now)
+        self._contacts.pop(address, None)
+        self._contacts[address] = now, answered
+        if len(self._contacts) > limits.STREAM_CONTACTS:
+            self._contacts.popitem(last=False)
+
+    def check_incoming(self, first_byte: int, size: int, address: Address, now: float) -> None:
+        """Raise NotPermitted, RateLimited unless this datagram may go to the client."""
+        sent_at, _ = self._contacts.get(address, (None, False))
+        if first_byte not in DHT or sent_at is None or now - sent_at > limits.STREAM_HEARD_S:
+            raise NotPermitted("from an address that the client did not send to")
+        if not self._down.take(now, size):
+            raise RateLimited("more bytes than a stream may get")
+        self._contacts[address] = sent_at, True

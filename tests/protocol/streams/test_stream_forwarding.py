@@ -1,0 +1,124 @@
+"""A gateway is no open proxy: what it forwards, and for whom."""
+
+import pytest
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.errors import NotPermitted, RateLimited, RemoteError
+from protocol.streams.forwarding import Strangers, StreamForwarding
+
+CONTACT = Address("9.9.9.1", 4000)
+STRANGER = Address("9.9.8.1", 4000)
+OWN = Address("9.9.7.1", 4000)
+DHT = 0xD0
+
+
+def forwarding(
+    strangers: Strangers | None = None, client_host: str = "8.8.8.8"
+) -> StreamForwarding:
+    return StreamForwarding(
+        client_host,
+        strangers or Strangers(),
+        knows=lambda address: address == CONTACT,
+        own_addresses=frozenset({OWN}),
+    )
+
+
+def sent(one: StreamForwarding, address: Address, times: int, now: float = 0.0) -> int:
+    """How many of so many datagrams leave."""
+    count = 0
+    for _ in range(times):
+        try:
+            one.check_outgoing(DHT, 100, address, now)
+        except RemoteError:
+            continue
+        count += 1
+    return count
+
+
+def test_a_contact_gets_all_that_the_rate_allows() -> None:
+    one = forwarding()
+    assert sent(one, CONTACT, 5000) == limits.STREAM_BURST_BYTES // 100
+    assert sent(one, CONTACT, 5000, now=1.0) == pytest.approx(
+        limits.STREAM_BYTES_PER_SECOND // 100, abs=1
+    )
+
+
+def test_a_stranger_gets_two_datagrams_a_minute_from_all_streams() -> None:
+    strangers = Strangers()
+    streams = [forwarding(strangers) for _ in range(limits.STREAMS)]
+    assert sum(sent(one, STRANGER, 100) for one in streams) == 2
+    assert sum(sent(one, STRANGER, 100, now=59.0) for one in streams) == 0
+    assert sum(sent(one, STRANGER, 100, now=61.0) for one in streams) == 2
+
+
+def test_a_stranger_that_answers_is_one_no_longer() -> None:
+    one = forwarding()
+    assert sent(one, STRANGER, 5) == 2
+    one.check_incoming(DHT, 100, STRANGER, 0.1)
+    assert sent(one, STRANGER, 50, now=0.2) == 50
+
+
+@pytest.mark.parametrize("first_byte", [0x00, 0x16, 0x40, 0x80, 0xC0, 0xE0])
+def test_only_the_overlay_s_datagrams_pass(first_byte: int) -> None:
+    one = forwarding()
+    one.check_outgoing(DHT, 100, CONTACT, 0.0)
+    with pytest.raises(NotPermitted):
+        one.check_outgoing(first_byte, 100, CONTACT, 0.0)
+    with pytest.raises(NotPermitted):
+        one.check_incoming(first_byte, 100, CONTACT, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("client", "host", "passes"),
+    [
+        ("8.8.8.8", "10.0.0.1", False),
+        ("8.8.8.8", "127.0.0.1", False),
+        ("8.8.8.8", "169.254.1.1", False),
+        ("8.8.8.8", "fd00::1", False),
+        ("8.8.8.8", "::1", False),
+        ("192.168.1.2", "192.168.1.3", True),
+        ("192.168.1.2", "127.0.0.1", False),
+        ("192.168.1.2", "9.9.9.9", True),
+        ("127.0.0.1", "127.0.0.1", True),
+    ],
+)
+def test_the_network_reaches_nothing_private(client: str, host: str, passes: bool) -> None:
+    one = forwarding(client_host=client)
+    assert sent(one, Address(host, 4000), 1) == passes
+
+
+def test_the_gateway_itself_is_reached_by_the_stream_alone() -> None:
+    assert sent(forwarding(), OWN, 1) == 0
+
+
+def test_only_who_was_sent_to_lately_is_heard() -> None:
+    one = forwarding()
+    with pytest.raises(NotPermitted):
+        one.check_incoming(DHT, 100, CONTACT, 0.0)
+    one.check_outgoing(DHT, 100, CONTACT, 0.0)
+    one.check_incoming(DHT, 100, CONTACT, limits.STREAM_HEARD_S)
+    with pytest.raises(NotPermitted):
+        one.check_incoming(DHT, 100, CONTACT, limits.STREAM_HEARD_S + 1)
+
+
+def test_what_contacts_send_to_a_client_has_a_rate() -> None:
+    one = forwarding()
+    one.check_outgoing(DHT, 100, CONTACT, 0.0)
+    for _ in range(limits.STREAM_BURST_BYTES // 1000):
+        one.check_incoming(DHT, 1000, CONTACT, 0.0)
+    with pytest.raises(RateLimited):
+        one.check_incoming(DHT, 1000, CONTACT, 0.0)
+
+
+def test_tables_are_bounded_and_the_oldest_goes() -> None:
+    strangers, one = Strangers(), forwarding()
+    for number in range(limits.STREAM_STRANGERS + 1):
+        strangers.charge(Address(f"9.{number >> 8 & 255}.{number & 255}.1", 4000), 0.0)
+    strangers.charge(Address("9.0.0.1", 4000), 0.0)
+    strangers.charge(Address("9.0.0.1", 4000), 0.0)
+    one.check_outgoing(DHT, 1, CONTACT, 0.0)
+    for number in range(limits.STREAM_CONTACTS):
+        one.check_outgoing(DHT, 1, Address(f"9.8.{number >> 8}.{number & 255}", 4000), 0.0)
+    with pytest.raises(NotPermitted):
+        one.check_incoming(DHT, 1, CONTACT, 0.0)
