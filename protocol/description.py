@@ -50,6 +50,9 @@ class Features(IntFlag):
     ASKS_FOR_SACKS = 2
     """Its SCTP asks for a SACK where it needs one, and leaves it to the peer's to ask likewise."""
 
+    RESTARTS_BY_FRAMES = 4
+    """It takes offers to restart the link as frames on the link (`protocol.restarting.frames`)."""
+
 
 class DtlsRole(IntEnum):
     """RFC 5763, 5: an offer leaves the choice open, and an answer makes it."""
@@ -146,6 +149,11 @@ class Description:
     def asks_for_sacks(self) -> bool:
         """Whether the sender has this feature."""
         return bool(self.features & Features.ASKS_FOR_SACKS)
+
+    @property
+    def restarts_by_frames(self) -> bool:
+        """Whether the sender has this feature."""
+        return bool(self.features & Features.RESTARTS_BY_FRAMES)
 
     def encode(self) -> bytes:
         """The canonical bytes, at most DESCRIPTION_BYTES."""

@@ -13,6 +13,9 @@ CONTENT_TYPES = range(32)
 LINEAGE_TYPES = range(32, 34)
 """About versions of mods (`content.lineage.frames`)."""
 
+RESTART_TYPES = range(34, 36)
+"""About the link's own path (`restarting.frames`)."""
+
 LINK_TYPES = range(126, 127)
 """About the link itself, as PROTOCOL.md, 8 says."""
 

@@ -641,6 +641,9 @@ LINK_RESTART_S = 5.0
 LINK_RESTART_ROUND_TRIPS = 4
 """How long one restart is waited for, from the offer to the pair: then comes another."""
 
+LINK_RESTARTS_KEPT = 2
+"""Of LINK_RESTARTS so many are not spent on looking for a direct path: the relay may die."""
+
 DIRECT_AGAIN_MAX_S = 300.0
 """The longest pause before a relayed link looks for a direct path anew."""
 
@@ -709,6 +712,9 @@ REGISTRAR_WORTH = 2**20
 
 DESCRIPTION_BYTES = 744
 """A description with everything that it may hold, all of it IPv6 but for the witnesses."""
+
+RESTART_FRAME_BYTES = DESCRIPTION_BYTES + 32
+"""A frame that offers or answers a restart of ICE: a description, 16 bytes of id and heads."""
 
 DESCRIPTION_FEATURES = 0x7F
 """The bits of a description's features, in one byte; those without a meaning are not looked at."""

@@ -16,7 +16,7 @@ from node.links.punching.call import PunchCall
 from node.links.punching.punching import LinkPunching
 from node.links.punching.run import PunchRun
 from node.links.relaying.doubts import DIRECT
-from node.links.restarting.restart import RestartableLink
+from node.links.restarting.parts import RestartableLink
 from node.links.restarting.restarts import LinkRestarts
 from node.links.secure.certificate import Certificate
 from node.links.settings import FEATURES, OWN_DATA_PATH, LinkSettings
@@ -257,7 +257,7 @@ class LinkAttempt:
         await link.open()
         self._ice.link_opened()
         if not self._of_page:
-            restartable = RestartableLink(offer_id, link.peer_id, own, remote, self._ice)
+            restartable = RestartableLink(offer_id, link, own, remote, self._ice)
             self._parts.restarts.add(restartable, link.closed)
         return link
 

@@ -16,7 +16,10 @@ DATA_PATHS = {
 rng, own_peer=..., inits=..., round_trip_s=...)`, which returns a channel yet to be opened. The two
 ends of a link may use different ones."""
 
-FEATURES: dict[str, int] = {OWN_DATA_PATH: Features.ASKS_FOR_SACKS, "stock": 0}
+FEATURES: dict[str, int] = {
+    OWN_DATA_PATH: Features.ASKS_FOR_SACKS | Features.RESTARTS_BY_FRAMES,
+    "stock": Features.RESTARTS_BY_FRAMES,
+}
 """What each of them can do, for the description."""
 
 

@@ -213,8 +213,11 @@ async def test_nobody_but_the_other_side_restarts_a_link_nor_without_bound(tmp_p
             with pytest.raises(NoSuchLink):
                 await answer(key, description)
         assert next(generations(people[1])) == ufrag, "nothing began"
-        for _ in range(limits.LINK_RESTARTS):
-            assert (await answer(caller.public_key, asked)).link == asked.link
+        first = await answer(caller.public_key, asked)
+        assert await answer(caller.public_key, asked) == first, "it came once more, by another way"
+        for number in range(1, limits.LINK_RESTARTS):
+            fresh = replace(asked, ufrag=f"another{number}")
+            assert (await answer(caller.public_key, fresh)).link == asked.link
         with pytest.raises(Busy):
-            await answer(caller.public_key, asked)
+            await answer(caller.public_key, replace(asked, ufrag="onemore"))
         assert await Talk(link, theirs).goes_on() < ROUND_TRIP_S, "the pair in use stays"

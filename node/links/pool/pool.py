@@ -25,7 +25,7 @@ from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
 from node.links.pool.places import PlaceBook, answer_rule, call_rule
 from node.links.pool.wants import LinkWants, Want
 from node.links.punching.punching import LinkPunching
-from node.links.restarting.restart import LookAround, RestartParts
+from node.links.restarting.parts import LookAround, RestartParts
 from node.links.restarting.restarts import LinkRestarts
 from node.links.secure.certificate import Certificate
 from node.links.settings import LinkSettings

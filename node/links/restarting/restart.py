@@ -2,33 +2,31 @@
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from node.links.path.ice import IcePath
-from node.links.path.paths import LinkPaths
-from node.links.pool.pending import PlaceCall
 from node.links.punching.call import PunchCall
-from node.links.punching.punching import LinkPunching
 from node.links.punching.run import PunchRun
-from node.tasks import TaskOwner
+from node.links.restarting.frame_calls import FrameCalls
+from node.links.restarting.parts import RestartableLink, RestartParts
+from node.links.restarting.seeking import DIRECT_AGAIN_S, DirectSeeking
 from protocol import limits
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
 from protocol.description import Description, DtlsRole
 from protocol.errors import Busy, CallCrossed, ModswarmError, NoSuchLink, NotAuthentic
-from protocol.identity import PeerId, peer_id_text
+from protocol.identity import peer_id_text
 from protocol.overlay.contacts import Contact
 from protocol.punching.pairs import Way, expected_way
-from protocol.signaling import Offer, own_offer_wins
+from protocol.restarting.frames import restart_id
+from protocol.signaling import CallResult, own_offer_wins
 
 _log = logging.getLogger(__name__)
 
-LookAround = Callable[[], Coroutine[Any, Any, None]]
-"""Asks contacts where they see this node; returns once enough have answered, or soon."""
+_Result = TypeVar("_Result")
 
 _MINUTE_S: Final = 60.0
 _PAUSE_S: Final = 1.0
@@ -40,10 +38,6 @@ _SILENT_S: Final = 0.2
 """How long an answer to the consent check is waited for: if contacts see this node elsewhere than
 the peer was told, and otherwise, where a loss may be all there is to it."""
 
-_DIRECT_AGAIN_S: Final = 4.0
-"""How long a link is relayed before a direct path is looked for anew, then twice as long each time:
-the first attempt goes on for 3 s beside the relay."""
-
 _TRIED_AGAIN: Final = frozenset({Way.OPEN, Way.PUNCH, Way.PREDICTION})
 """Where that costs little. A search of ports costs routers and other people's turns too much to be
 made again and again, and `Way.RELAY` leads to no direct path."""
@@ -51,32 +45,12 @@ made again and again, and `Way.RELAY` leads to no direct path."""
 _TRIES_TO_LEAVE: Final = 2
 _CARRIES_NOTHING: Final = "the path carries no data, though checks pass"
 
+_FRAMES_ROUND_TRIPS: Final = 2.0
+_FRAMES_S: Final = 0.3
+"""How long the answer to frames is waited for before the same offer goes by registrars as well."""
+
 _ROUND_TRIP_S: Final = 0.2
 """Of a path that has none measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class RestartParts:
-    """What the restarts of all links of a node share."""
-
-    own_id: PeerId
-    fingerprint: bytes
-    paths: LinkPaths
-    punching: LinkPunching
-    place_call: PlaceCall
-    look_around: LookAround
-    tasks: TaskOwner
-
-
-@dataclass(frozen=True, slots=True)
-class RestartableLink:
-    """A link by the id of the offer that made it, with the descriptions of both sides."""
-
-    link_id: bytes
-    peer_id: PeerId
-    own: Description
-    peer: Description
-    ice: IcePath
 
 
 class LinkRestart:
@@ -91,11 +65,14 @@ class LinkRestart:
         self._mending: asyncio.Task[None] | None = None
         self._offer: Description | None = None
         self._offered_at = 0.0
-        # Of what both sides agreed on last.
-        self._own, self._peer = link.own.candidates, link.peer.candidates
+        # What both sides agreed on last.
+        self._own, self._peer = link.own, link.peer
+        self._answers: OrderedDict[bytes, Description] = OrderedDict()
+        self._frames = FrameCalls(link.link, self._answer_frame, self._has_turn, parts.tasks)
+        self._began_at = self._loop.time()
         self._restarted_at: deque[float] = deque(maxlen=limits.LINK_RESTARTS)
         self._slow_left = 0
-        self._seeking: asyncio.Task[None] | None = None
+        self._seeking = DirectSeeking(parts, self._ice, self._attempt_direct, self._goes_on_seeking)
         self._ice.watch(self)
 
     def doubted(self, since: float) -> None:
@@ -123,22 +100,31 @@ class LinkRestart:
         self._task = self._start(self._leave_slow())
 
     def relayed(self) -> None:
-        """The link goes by a relay now: its caller looks for a direct path from time to time.
+        """The link goes by a relay now: its caller looks for a direct path, at once and then from
+        time to time.
 
-        A predicted port may have been missed, or a datagram been lost.
+        A predicted port may have been missed. While the link opens or restarts one is under way.
         """
-        way = expected_way(self._link.own.nat.kind, self._link.peer.nat.kind)
-        is_sought = self._seeking is not None and not self._seeking.done()
-        if way in _TRIED_AGAIN and self._ice.agent.controlling and not is_sought:
-            self._seeking = self._start(self._seek_direct())
+        if self._goes_on_seeking() and not self._seeking.is_under_way:
+            is_opening = self._loop.time() < self._began_at + DIRECT_AGAIN_S
+            self._seek(DIRECT_AGAIN_S if is_opening or self._is_busy else 0.0)
+
+    def moved(self) -> None:
+        """This machine has come to another network, in which a relayed link may become direct.
+
+        So either side looks for a path, once, whatever the network before allowed.
+        """
+        if self._ice.is_relayed and not self._ice.ended:
+            self._seek(0.0, moved=True)
 
     def end(self) -> None:
         """The link has ended."""
-        for task in (self._task, self._seeking):
-            if task is not None:
-                task.cancel()
+        self._frames.ask_no_more()
+        self._seeking.end()
+        if self._task is not None:
+            self._task.cancel()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         return self._parts.tasks.start(work, name=peer_id_text(self._link.peer_id))
 
     def _take_turn(self) -> bool:
@@ -149,9 +135,16 @@ class LinkRestart:
         return True
 
     def _has_turn(self) -> bool:
-        made_at = self._restarted_at
-        is_full = len(made_at) == limits.LINK_RESTARTS
-        return not is_full or self._loop.time() >= made_at[0] + _MINUTE_S
+        return self._turns_left > 0
+
+    @property
+    def _turns_left(self) -> int:
+        since = self._loop.time() - _MINUTE_S
+        return limits.LINK_RESTARTS - sum(at > since for at in self._restarted_at)
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._task is not None and not self._task.done()
 
     # Ours -----------------------------------------------------------------------------------
 
@@ -188,28 +181,36 @@ class LinkRestart:
         if base is None or not self._take_turn():
             return
         _log.info("a relay of %s is slow: looking for another", peer_id_text(self._link.peer_id))
-        await self._restart(without=base)
+        await self._restart(without=base, by_frames=True)
         self._ice.keep_one_relay()
 
-    async def _seek_direct(self) -> None:
-        """Restart ICE with growing pauses; the relay carries the link until another pair does."""
-        pause_s = _DIRECT_AGAIN_S
-        while True:
-            await asyncio.sleep(pause_s)
-            if not self._ice.is_relayed or self._ice.ended:
-                return
-            is_busy = self._task is not None and not self._task.done()
-            if not is_busy and self._may_be_direct and self._take_turn():
-                self._task = self._start(self._restart())
-                await asyncio.wait([self._task])
-                self._ice.keep_one_relay()
-            pause_s = min(2 * pause_s, limits.DIRECT_AGAIN_MAX_S)
+    def _seek(self, pause_s: float, *, moved: bool = False) -> None:
+        name = peer_id_text(self._link.peer_id)
+        self._seeking.begin(self._parts.tasks, name, pause_s, moved=moved)
+
+    async def _attempt_direct(self) -> None:
+        """Restart ICE beside the relay, unless turns become few; one under way looks as well."""
+        turns = self._turns_left
+        if self._task is not None and self._is_busy:
+            await asyncio.wait([self._task])
+        is_looked_for = self._turns_left < turns or not self._ice.is_relayed or self._ice.ended
+        if is_looked_for or self._turns_left <= limits.LINK_RESTARTS_KEPT:
+            return
+        if not self._is_busy and self._may_be_direct and self._take_turn():
+            self._task = self._start(self._restart(by_frames=True))
+            await asyncio.wait([self._task])
+            self._ice.keep_one_relay()
+
+    def _goes_on_seeking(self) -> bool:
+        """Whether this side looks for a direct path again and again: the caller, by cheap ways."""
+        way = expected_way(self._own.nat.kind, self._peer.nat.kind)
+        return way in _TRIED_AGAIN and self._ice.agent.controlling
 
     @property
     def _may_be_direct(self) -> bool:
         """Whether both sides name an address of their own, and data passed where checks did."""
         paths = self._parts.paths
-        return bool(self._peer and paths.candidates()) and not paths.relays.avoid_direct(
+        return bool(self._peer.candidates and paths.candidates()) and not paths.relays.avoid_direct(
             self._link.peer_id
         )
 
@@ -220,7 +221,7 @@ class LinkRestart:
         looking = self._start(self._parts.look_around())
         await asyncio.wait([looking], timeout=limit_s)
         looking.cancel()
-        if self._parts.paths.named_candidates() != self._own:
+        if self._parts.paths.named_candidates() != self._own.candidates:
             limit_s = _MOVED_ROUND_TRIPS * round_trip_s
         await asyncio.sleep(max(0.0, doubted_at + limit_s - self._loop.time()))
 
@@ -228,14 +229,14 @@ class LinkRestart:
         line = self._parts.paths.line
         return line.limit_s(limits.LINK_RESTART_S, limits.LINK_RESTART_ROUND_TRIPS)
 
-    async def _restart(self, without: Address | None = None) -> None:
-        """Call the peer with a description that names the link, and follow its answer.
+    async def _restart(self, without: Address | None = None, *, by_frames: bool = False) -> None:
+        """Bring the peer a description that names the link, and follow its answer.
 
-        The base `without` is to be left.
+        The base `without` is to be left. `by_frames`: the path in use carries what is sent.
         """
         try:
             async with asyncio.timeout(self._limit_s()):
-                await self._call(without)
+                await self._call(without, by_frames and self._link.peer.restarts_by_frames)
         except NoSuchLink as error:
             self._ice.end(str(error))
         except CallCrossed:
@@ -245,17 +246,48 @@ class LinkRestart:
         finally:
             self._offer = None
 
-    async def _call(self, without: Address | None) -> None:
+    async def _call(self, without: Address | None, by_frames: bool) -> None:
         parts, peer_id = self._parts, self._link.peer_id
         await parts.punching.sample()
         asked_at = self._loop.time()
-        result = await parts.place_call(peer_id, partial(self._make_offer, without))
-        offer, answer = self._offer, result.description
+        if by_frames:
+            answer, offer_id = await self._ask_by_frames(without), b""
+        else:
+            result = await parts.place_call(peer_id, partial(self._make_offer, without))
+            answer, offer_id = result.description, result.offer_id
+        offer = self._offer
         assert offer is not None  # an answer is one to an offer
         if not self._is_ours(answer):
             raise NotAuthentic("an answer that is about another link")
-        call = PunchCall(offer, answer, parts.own_id, peer_id, result.offer_id, True, 0.0)
+        offer_id = self._id_of(offer, offer_id)
+        call = PunchCall(offer, answer, parts.own_id, peer_id, offer_id, True, 0.0)
         await self._connect(call, offer, self._loop.time() - asked_at)
+
+    async def _ask_by_frames(self, without: Address | None) -> Description:
+        """The answer to an offer on the link itself, and by registrars if that takes long."""
+        named = (*self._own.relays, *self._peer.relays)
+        offer = self._make_offer(without, named)
+        answered = self._frames.ask(offer)
+        round_trip_s = self._ice.round_trip_s or _ROUND_TRIP_S
+        calling: asyncio.Task[CallResult] | None = None
+        try:
+            await asyncio.wait([answered], timeout=_FRAMES_ROUND_TRIPS * round_trip_s + _FRAMES_S)
+            if not answered.done():
+                call = self._parts.place_call(self._link.peer_id, lambda _: offer)
+                calling = self._start(_awaited(call))
+                ends: list[asyncio.Future[Any]] = [answered, calling]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if calling is None or answered.done():
+                return await answered
+            return (await calling).description
+        finally:
+            self._frames.ask_no_more()
+            if calling is not None:
+                calling.cancel()
+
+    def _id_of(self, offer: Description, signed_id: bytes) -> bytes:
+        """What names a restart to both sides: one offer may come by frames and by registrars."""
+        return restart_id(offer) if self._link.peer.restarts_by_frames else signed_id
 
     def _make_offer(self, without: Address | None, registrars: Sequence[Contact]) -> Description:
         relays = self._parts.paths.relays.to_name(self._link.peer_id, registrars)
@@ -266,27 +298,40 @@ class LinkRestart:
 
     # The peer's -----------------------------------------------------------------------------
 
-    async def answer(self, offer: Offer) -> Description:
+    async def answer(
+        self, theirs: Description, offer_id: bytes, answer_takes_s: float
+    ) -> Description:
         """Our description for a peer that restarts the link; the rest is done in a task.
 
-        Raises NoSuchLink, CallCrossed, Busy.
+        An offer that comes once more, by another way, has the same answer. Raises NoSuchLink,
+        CallCrossed, Busy.
         """
         parts, peer_id = self._parts, self._link.peer_id
-        if self._ice.ended or not self._is_ours(offer.description):
+        if self._ice.ended or not self._is_ours(theirs):
             raise NoSuchLink
-        self._check_turn(offer.description)
-        await parts.punching.sample()
-        self._check_turn(offer.description)  # others may have come meanwhile
+        offer_id, key = self._id_of(theirs, offer_id), restart_id(theirs)
+        if key not in self._answers:
+            self._check_turn(theirs)
+            await parts.punching.sample()
+        if key in self._answers:
+            return self._answers[key]
+        self._check_turn(theirs)  # others may have come meanwhile
         self._take_turn()
         if self._task is not None:
             self._task.cancel()
-        theirs, takes_s = offer.description, offer.answer_takes_s
         in_use = self._ice.found_path().relay
         relays = parts.paths.relays.to_answer(peer_id, theirs.relays, in_use)
         own = replace(self._describe(), relays=relays)
-        call = PunchCall(own, theirs, parts.own_id, peer_id, offer.offer_id, False, takes_s)
+        self._answers[key] = own
+        if len(self._answers) > limits.LINK_RESTARTS:
+            self._answers.popitem(last=False)
+        call = PunchCall(own, theirs, parts.own_id, peer_id, offer_id, False, answer_takes_s)
         self._task = self._start(self._follow(call))
         return own
+
+    async def _answer_frame(self, theirs: Description) -> Description:
+        takes_s = (self._link.link.round_trip_s or 0.0) / 2
+        return await self.answer(theirs, restart_id(theirs), takes_s)
 
     def _check_turn(self, theirs: Description) -> None:
         """Raises CallCrossed, Busy: what is refused costs no sample of our router's ports."""
@@ -303,7 +348,8 @@ class LinkRestart:
         """
         if self._loop.time() >= self._offered_at + 2 * limits.CALL_REPEAT_S:
             return False
-        has_moved, have_moved = own.candidates != self._own, theirs.candidates != self._peer
+        has_moved = own.candidates != self._own.candidates
+        have_moved = theirs.candidates != self._peer.candidates
         if has_moved != have_moved:
             return has_moved
         return own_offer_wins(self._parts.own_id, self._link.peer_id)
@@ -335,7 +381,10 @@ class LinkRestart:
         self, call: PunchCall, offer: Description, round_trip_s: float | None
     ) -> None:
         """Find a pair for the new generation; raises LinkAttemptFailed when the path ends."""
-        self._own, self._peer = call.own.candidates, call.peer.candidates
+        has_changed = call.peer.candidates != self._peer.candidates
+        self._own, self._peer = call.own, call.peer
+        if has_changed and self._ice.is_relayed and self._goes_on_seeking() and not call.outgoing:
+            self._seek(DIRECT_AGAIN_S)
         punch = None
         if not self._parts.paths.relayed_only:
             punch = PunchRun(self._parts.punching, call, self._ice.agent, self._ice.flush)
@@ -344,3 +393,7 @@ class LinkRestart:
 
     def _note_failure(self, error: Exception) -> None:
         _log.info("no restart with %s: %s", peer_id_text(self._link.peer_id), error)
+
+
+async def _awaited(call: Awaitable[_Result]) -> _Result:
+    return await call

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from node.links.restarting.restart import LinkRestart, RestartableLink, RestartParts
+from node.links.restarting.parts import RestartableLink, RestartParts
+from node.links.restarting.restart import LinkRestart
 from node.tasks import TaskOwner
 from protocol.description import Description
 from protocol.errors import NoSuchLink
@@ -42,12 +43,13 @@ class LinkRestarts:
         link, restart = self._links.get(offer.description.link, (None, None))
         if link is None or restart is None or link.peer_id != peer_id_of(offer.caller_key):
             raise NoSuchLink
-        return await restart.answer(offer)
+        return await restart.answer(offer.description, offer.offer_id, offer.answer_takes_s)
 
     def doubt(self) -> None:
         """This machine has come to another network: see which links are still there."""
-        for link, _ in list(self._links.values()):
+        for link, restart in list(self._links.values()):
             link.ice.doubt()
+            restart.moved()
 
     async def close(self) -> None:
         """End what restarts."""

@@ -1,0 +1,1 @@
+"""What both sides of an open link say to each other on it so that its ICE restarts."""
