@@ -7,8 +7,9 @@ of what the line could carry as data, which is less than its rate by all headers
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +27,10 @@ from simulations.runtime.running import run_virtually
 _BITS = 8
 _MEGA = 1_000_000
 _MESSAGE_BYTES = 64 * 1024
+_MESSAGES_UNDER_WAY = 4
+"""That is how many the line carries after the time that counts, so that one that was arriving is
+there: what comes later counts for not arriving."""
+
 _SAMPLE_S = 0.01
 _PACKET_BYTES = 1432
 PAYLOAD_SHARE = (_PACKET_BYTES - 28) / (_PACKET_BYTES + 37 + HEADERS_BYTES)
@@ -59,11 +64,22 @@ class Flow:
 
     sender: Channel
     receiver: Channel
-    received_bytes: int = 0
+    now: Callable[[], float]
+    _arrived_at: list[float] = field(default_factory=list)
 
-    def take(self, message: bytes) -> None:
+    def take(self, _message: bytes) -> None:
         """One more message arrived."""
-        self.received_bytes += len(message)
+        self._arrived_at.append(self.now())
+
+    def received(self, until: float) -> float:
+        """Bytes until then. A message that was arriving counts by its part: as a whole or not at
+        all it would be .2 % of what 10 Mbit/s carry in 30 s.
+        """
+        messages = bisect_right(self._arrived_at, until)
+        if 0 < messages < len(self._arrived_at):
+            before, after = self._arrived_at[messages - 1 : messages + 1]
+            return _MESSAGE_BYTES * (messages + (until - before) / (after - before))
+        return _MESSAGE_BYTES * messages
 
     async def feed(self) -> None:
         """Send for ever, as fast as the channel takes it."""
@@ -77,7 +93,7 @@ class Flow:
 class Measured:
     """Bytes of each flow in the time that counts, and the queue at all times (seconds each)."""
 
-    received: list[int]
+    received: list[float]
     delays: list[tuple[float, float]]
     counts_from_s: float
     log_hash: str
@@ -110,7 +126,7 @@ def _opened(path: Path | None) -> Iterator[BinaryIO | None]:
             yield file
 
 
-def jain(received: list[int]) -> float:
+def jain(received: Sequence[float]) -> float:
     """Jain's index of fairness: 1 when all got alike, 1/n when one got all."""
     squares = sum(size * size for size in received)
     return sum(received) ** 2 / (len(received) * squares) if squares else 0.0
@@ -142,15 +158,15 @@ async def _measure(
         ends, traced = (sender, receiver), None if number else capture
         link = await open_link(internet, ends, str(number), parameters.data_path, traced)
         opened += link
-        flow = Flow(link[0].channel, link[1].channel)
+        flow = Flow(link[0].channel, link[1].channel, loop.time)
         flow.receiver.receiver = flow.take
         flows.append(flow)
         feeding.append(sender.create_task(flow.feed()))
     await asyncio.sleep(parameters.warm_up_s)
     counts_from_s = loop.time()
-    before = [flow.received_bytes for flow in flows]
-    await asyncio.sleep(parameters.seconds)
-    received = [flow.received_bytes - had for flow, had in zip(flows, before, strict=True)]
+    counts_until_s = counts_from_s + parameters.seconds
+    await asyncio.sleep(parameters.seconds + _MESSAGES_UNDER_WAY * _MESSAGE_BYTES / rate)
+    received = [flow.received(counts_until_s) - flow.received(counts_from_s) for flow in flows]
     await _end([*feeding, watching], opened)
     return Measured(received, delays, counts_from_s, internet.log.digest())
 
