@@ -762,9 +762,8 @@ ICE_CONSENT_S = 30.0
 unproved one gets (RFC 7675, 5.1)."""
 
 PATHS_KEPT = 3
-PATH_KEPT_S = 45.0
-"""Pairs of one link beside the selected one that are checked on, and for how long after the last
-answer: on an idle link two checks in a row may be lost."""
+"""Pairs of one link beside the selected one that are checked on, while their answers speak for
+them."""
 
 PATH_CHECK_IDLE_S = 14.0
 PATH_CHECK_BUSY_S = 1.5

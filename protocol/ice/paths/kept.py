@@ -66,7 +66,7 @@ class KeptPaths:
         """Those that are checked on: the best of each base, PATHS_KEPT at most."""
         best: dict[Address, CandidatePair] = {}
         lately = [
-            pair for pair in self.others(selected) if now - pair.answered_at < limits.PATH_KEPT_S
+            pair for pair in self.others(selected) if now - pair.answered_at < limits.ICE_CONSENT_S
         ]
         for pair in sorted(lately, key=lambda one: self.state(one).cost):
             best.setdefault(pair.base, pair)

@@ -128,6 +128,19 @@ def test_while_data_flow_all_paths_are_measured_every_moment() -> None:
     assert len(later) < 60, "an idle link is checked rarely again"
 
 
+def test_a_path_beside_gets_no_check_once_its_answers_speak_for_it_no_more() -> None:
+    """What an unproved address may get is left for the peer's next mapping, which waits for it."""
+    network = Network(0.05)
+    ends = dual_stack(network)
+    unused = (A6, B6) if selected(ends[0]) == A else (A, B)
+    answered_at = max(row(*one).answered_at for one in zip(ends, unused, strict=True))
+    network.lost = drop(*unused)
+    let_data_flow(network, ends, 90)
+    sent_at = [at for end in ends for at, one in end.sent if one.base in unused]
+    assert max(sent_at) > answered_at + 20
+    assert max(sent_at) <= answered_at + limits.ICE_CONSENT_S + limits.PATH_CHECK_BUSY_S
+
+
 def test_a_better_path_takes_over_after_a_while_and_both_sides_use_it() -> None:
     network = Network(0.05)
     ends = dual_stack(network)
