@@ -627,6 +627,9 @@ LINKS_WANTED = 64
 """Peers whose links this node keeps up without a transfer, and reasons for each: a quarter of all
 links, so that as many as before are left for others and for this node's own calls."""
 
+LINK_CHANGES = 256
+"""Changes of links that are kept for who reads them late, 0.5 kB each: one of every link."""
+
 LINK_ATTEMPTS = 128
 """Calls of others that are being made into links at one time: 50 a second, at 2.5 s each."""
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from node.answers.marks import Decimals, Milliseconds, Seconds, ShownPeerId
+from node.links.pool.changes import LinkEnd, LinkEvent
 from protocol.addresses import Address
 from protocol.causes.tried import KnownSide
 from protocol.ice.candidates import CandidateKind
@@ -76,6 +77,38 @@ class LinkView:
     age_s: Seconds
     bytes_sent: int
     bytes_received: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChangeView:
+    """What became of the link with a peer."""
+
+    number: int
+    """Counted from 1 since the node started."""
+    ago_s: Seconds
+    peer_id: ShownPeerId
+    event: LinkEvent
+    """`up`, `down`, or `path`: it goes by another path, or another link took its place."""
+    path: str
+    """`direct` or `relayed`: from now on, or until it went down."""
+    local_address: Address
+    remote_address: Address
+    relay: ShownPeerId | None
+    end: LinkEnd | None
+    """Why it is down; null where it is not."""
+    reason: str
+    """The same in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChangeList:
+    """What changed of links since a change that the client knows, the oldest first."""
+
+    changes: tuple[LinkChangeView, ...]
+    missed: int
+    """How many changes before these are not kept any more."""
+    last: int
+    """The number of the newest change, after which to ask next."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,7 +255,7 @@ class LinkAttempt:
         await channel.open()
         self._begin(Stage.SESSION)
         await link.open()
-        self._ice.link_opened()
+        self._ice.link_opened(link.path_changed)
         if not self._of_page:
             restartable = RestartableLink(offer_id, link, own, remote, self._ice)
             self._parts.restarts.add(restartable, link.closed)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from node.links.channel.channel import Channel
+from node.links.channel.channel import CLOSED_BY_PEER, Channel
 from node.links.path.found_path import FoundPath
 from node.links.stages import Stage, StageClock
 from node.tasks import TaskOwner
@@ -70,6 +70,7 @@ class Link:
         self.max_frame_bytes = channel.max_message_bytes - FRAME_TAG_BYTES
         self.error: Exception | None = None
         """What ended the link, unless one side closed it: a peer's fault or a defect of ours."""
+        self.is_closed_by_us = False
         self.closed: asyncio.Future[str] = loop.create_future()
         self._loop = loop
         self._found_path = origin.found_path
@@ -88,6 +89,7 @@ class Link:
         self._moved_bytes = 0
         self._moved_at = loop.time()
         self._close_reason = ""
+        self._path_watchers: list[Callable[[], None]] = []
         self._tasks = TaskOwner("link")
         self._closing: asyncio.Task[None] | None = None
         # The link is made of its channel, which learns here what takes its messages.
@@ -131,9 +133,23 @@ class Link:
         await self.channel.drained(most_bytes)
 
     @property
+    def is_closed_by_peer(self) -> bool:
+        """Whether the peer has ended the link."""
+        return self.closed.done() and self.closed.result().startswith(CLOSED_BY_PEER)
+
+    @property
     def path(self) -> FoundPath:
         """The path that the link has at present, or had last."""
         return self._found_path()
+
+    def watch_path(self, changed: Callable[[], None]) -> None:
+        """Call `changed` each time that the link has come to another path."""
+        self._path_watchers.append(changed)
+
+    def path_changed(self) -> None:
+        """The link has come to another path."""
+        for changed in self._path_watchers:
+            changed()
 
     @property
     def network(self) -> bytes:
@@ -182,6 +198,7 @@ class Link:
     async def close(self, reason: str = "") -> None:
         """Close, tell the peer why, and return once nothing is left. Queued frames are dropped."""
         self._close_reason = self._close_reason or reason
+        self.is_closed_by_us = self.is_closed_by_us or not self.closed.done()
         self._end(f"closed by us: {reason}" if reason else "closed by us")
         if self._closing is None:
             self._closing = self._tasks.start(self.channel.close(self._close_reason), name="close")

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Final
 
 from node.links.channel import native_channel
-from node.links.channel.channel import LOW_WATER_BYTES, Channel, heard_reason, spoken_reason
+from node.links.channel.channel import LOW_WATER_BYTES, Channel, closed_by_peer, spoken_reason
 from node.links.secure.dtls import DtlsPath
 from protocol import limits
 from protocol.errors import LinkClosed, RemoteError
@@ -114,7 +114,7 @@ class FlowChannel:
     async def close(self, reason: str = "") -> None:
         """See Channel."""
         self.end("closed by us")
-        self._flows.closes(self, heard_reason(spoken_reason(reason)))
+        self._flows.closes(self, closed_by_peer(spoken_reason(reason)))
         await self.dtls.close()
 
     def end(self, reason: str) -> None:
@@ -222,13 +222,12 @@ class FlowLinks:
             if not line.busy:
                 self._serve(channel.host)
 
-    def closes(self, channel: FlowChannel, reason: str) -> None:
+    def closes(self, channel: FlowChannel, told: str) -> None:
         """A link's end tells the other one why it closes."""
         peer = self._peers.pop(channel, None)
         if peer is not None:
-            text = f"closed by the peer: {reason}" if reason else "closed by the peer"
             at = self._loop.now + self._one_way_s(channel, peer)
-            self._loop.call_at(at, peer.end, text, context=peer.context)
+            self._loop.call_at(at, peer.end, told, context=peer.context)
 
     def _forget(self, channel: FlowChannel, _: object) -> None:
         self._line(channel.host).ready.pop(channel, None)

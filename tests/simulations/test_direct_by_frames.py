@@ -1,12 +1,14 @@
 """A relayed link becomes direct by restarts that are asked for on the link, in a transfer."""
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from node.links.link import Link
+from node.links.pool.changes import LinkEvent
 from node.links.restarting.frame_calls import FrameCalls
 from node.overlay.signaling.caller import Caller
 from simulations.internet import Host
@@ -108,6 +110,13 @@ async def test_a_transfer_comes_to_the_direct_path_without_a_stall_and_without_a
         await running
         assert [link.path.way for link in links] == ["direct", "direct"]
         assert transfer.stall_s <= STALL_S
+        for person, other in (people, people[::-1]):
+            changes = person.running_node.pool.changes.since(0)
+            of_link = [one for one in changes if one.peer_id == other.identity.peer_id]
+            assert of_link[0].event is LinkEvent.UP
+            assert {one.event for one in of_link[1:]} == {LinkEvent.PATH}
+            assert [one.path.way for one in of_link][:: len(of_link) - 1] == ["relayed", "direct"]
+            assert all(one.path != after.path for one, after in pairwise(of_link))
         assert not calls
         assert not any(person.defects for person in people)
 

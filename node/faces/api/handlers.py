@@ -5,6 +5,7 @@ route's schema; what only a parser can check (links, ids, file paths) is checked
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,14 @@ from typing import Any
 from node.answers.dht import CrawlView, LookupView, RecordsView
 from node.answers.mods import ModList, ModOffer, Removed, ShareResult
 from node.answers.network import NetworkReport
-from node.answers.peers import LinkList, LinkView, PeerList, StageTimes
+from node.answers.peers import (
+    LinkChangeList,
+    LinkChangeView,
+    LinkList,
+    LinkView,
+    PeerList,
+    StageTimes,
+)
 from node.answers.status import NodeIdentity, NodeStatus, Stopping
 from node.answers.vault import CacheChange, CacheView, Pinned, ScrubResult, VaultView
 from node.content.progress import ReportProgress
@@ -22,6 +30,7 @@ from node.faces.api.errors import BadRequest
 from node.faces.api.forms import ApiDocument
 from node.faces.pages.offers import PageOffers
 from node.links.link import Link
+from node.links.pool.changes import LinkChange
 from node.links.stages import Stage
 from node.runtime import Node
 from protocol import limits
@@ -37,6 +46,10 @@ from protocol.texts.wrappings import bare, plain
 
 _MOD_ID_BYTES, _MOD_ID_CHARS = 32, 52
 _COUNT_CHARS = 3
+_CHANGE_CHARS = 12
+
+_CHANGES_S = 4.0
+"""How long a client waits for a change: less than after which it doubts that the node lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,39 @@ async def peers(service: Service, call: ApiCall) -> PeerList:
 async def links(service: Service, call: ApiCall) -> LinkList:
     """The open links."""
     return LinkList(tuple(_view(link) for link in service.node.pool.links()))
+
+
+async def link_changes(service: Service, call: ApiCall) -> LinkChangeList:
+    """What changed of links after a change: at once, or soon, or nothing after some seconds.
+
+    Without a number it is none, at once, with the number of the newest.
+    """
+    changes = service.node.pool.changes
+    after = changes.last
+    if "after" in call.query:
+        after = _count(call.query["after"], "of a change", _CHANGE_CHARS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CHANGES_S):
+                await changes.after(after)
+    now = asyncio.get_running_loop().time()
+    told = tuple(_change_view(change, now) for change in changes.since(after))
+    return LinkChangeList(told, changes.missed(after), changes.last)
+
+
+def _change_view(change: LinkChange, now: float) -> LinkChangeView:
+    path = change.path
+    return LinkChangeView(
+        number=change.number,
+        ago_s=now - change.at,
+        peer_id=change.peer_id,
+        event=change.event,
+        path=path.way,
+        local_address=path.local,
+        remote_address=path.remote,
+        relay=path.relay,
+        end=change.end,
+        reason=change.reason,
+    )
 
 
 async def network(service: Service, call: ApiCall) -> NetworkReport:
@@ -244,10 +290,8 @@ def _stage_times(link: Link) -> StageTimes:
 
 async def dht_lookup(service: Service, call: ApiCall) -> LookupView:
     """The DHT contacts nearest to a target, and the contacts that led to each."""
-    paths = call.query.get("paths", "1")
-    if not (paths.isascii() and paths.isdigit() and len(paths) <= _COUNT_CHARS):
-        raise BadRequest(f"not a number of lookup paths: {paths[:80]!r}")
-    return await service.node.diagnosis.lookup(_target(call), int(paths))
+    paths = _count(call.query.get("paths", "1"), "of lookup paths", _COUNT_CHARS)
+    return await service.node.diagnosis.lookup(_target(call), paths)
 
 
 async def dht_records(service: Service, call: ApiCall) -> RecordsView:
@@ -261,6 +305,13 @@ async def dht_crawl(service: Service, call: ApiCall) -> CrawlView:
     if contacts < 1:
         raise BadRequest("a crawl asks at least one contact")
     return await service.node.diagnosis.crawl(contacts)
+
+
+def _count(text: str, what: str, most_chars: int) -> int:
+    """The number in a query; raises BadRequest."""
+    if not (text.isascii() and text.isdigit() and len(text) <= most_chars):
+        raise BadRequest(f"not a number {what}: {text[:80]!r}")
+    return int(text)
 
 
 def _target(call: ApiCall) -> str:

@@ -76,6 +76,12 @@ ROUTES = (
         query=(("has", "A modswarm link: `has` of each peer tells whether it serves that mod."),),
     ),
     Route("GET", "/v1/links", handlers.links),
+    Route(
+        "GET",
+        "/v1/links/changes",
+        handlers.link_changes,
+        query=(("after", "The number of a change: waits for one after it. Without it none."),),
+    ),
     Route("GET", "/v1/network", handlers.network),
     Route(
         "POST",

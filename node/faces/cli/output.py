@@ -100,6 +100,11 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+def time_of_day(seconds: float) -> str:
+    """The same without its day, to the second: 18:42:07."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
+
+
 def milliseconds(value: float | None) -> str:
     """A measured time, or a dash if the step was not needed."""
     return "-" if value is None else f"{value:.0f} ms"

@@ -12,6 +12,9 @@ SCTP_PORT = 5000
 STREAM = 0
 """The one negotiated data channel of a link (PROTOCOL.md, 7)."""
 
+CLOSED_BY_PEER = "closed by the peer"
+"""How the reason of a channel begins that the peer closed."""
+
 LOW_WATER_BYTES = 256 * 1024
 """With this much buffered or less, `drained` returns at the latest."""
 
@@ -68,7 +71,8 @@ def spoken_reason(text: str) -> bytes:
     return text.encode()[: limits.CLOSE_REASON_BYTES]
 
 
-def heard_reason(data: bytes) -> str:
+def closed_by_peer(reason: bytes) -> str:
     """A peer's reason, made fit for people: printable, and of bounded length."""
-    text = data[: limits.CLOSE_REASON_BYTES].decode(errors="ignore")
-    return "".join(letter for letter in text if letter.isprintable())
+    text = reason[: limits.CLOSE_REASON_BYTES].decode(errors="ignore")
+    printable = "".join(letter for letter in text if letter.isprintable())
+    return f"{CLOSED_BY_PEER}: {printable}" if printable else CLOSED_BY_PEER

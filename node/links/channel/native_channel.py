@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from node.links.channel.association_config import association_config
 from node.links.channel.channel import (
+    CLOSED_BY_PEER,
     LABEL,
     LOW_WATER_BYTES,
     STREAM,
     Channel,
-    heard_reason,
+    closed_by_peer,
     spoken_reason,
 )
 from node.links.channel.rate_watch import RateWatch
@@ -78,7 +79,7 @@ def create_channel(
     the path, where ICE has measured it. Raises MalformedChunk.
     """
     if dtls.state != "connected":
-        raise LinkClosed("closed by the peer")
+        raise LinkClosed(CLOSED_BY_PEER)
     exchanged = (chunks.decode_init(inits[0]), chunks.decode_init(inits[1])) if all(inits) else None
     return NativeChannel(
         dtls, rng, own_peer=own_peer, exchanged=exchanged, round_trip_s=round_trip_s
@@ -380,7 +381,7 @@ class NativeChannel:
             case events.PathProbed():
                 self._adopt_size(self._packet_size.probed(event.packet_bytes, now))
             case events.ChannelClosed():
-                self._end("closed by the peer")
+                self._end(CLOSED_BY_PEER)
             case events.Restarted():
                 self._end("the peer began anew")
             case events.Closed():
@@ -388,10 +389,7 @@ class NativeChannel:
         self._changed.set()
 
     def _why_closed(self, event: events.Closed) -> str:
-        if not event.by_peer:
-            return event.reason
-        reason = heard_reason(self._association.peer_reason)
-        return f"closed by the peer: {reason}" if reason else "closed by the peer"
+        return closed_by_peer(self._association.peer_reason) if event.by_peer else event.reason
 
     def _end(self, reason: str) -> None:
         if not self.closed.done():

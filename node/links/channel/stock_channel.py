@@ -19,12 +19,13 @@ from aiortc.utils import uint32_gte
 from OpenSSL import SSL
 
 from node.links.channel.channel import (
+    CLOSED_BY_PEER,
     LABEL,
     LOW_WATER_BYTES,
     SCTP_PORT,
     STREAM,
     Channel,
-    heard_reason,
+    closed_by_peer,
     spoken_reason,
 )
 from node.links.channel.sctp_guard import check_packet
@@ -73,7 +74,7 @@ def create_channel(
     It is the same for every peer, `own_peer` or not; `inits` and `round_trip_s` it does not use.
     """
     if dtls.state != "connected":
-        raise LinkClosed("closed by the peer")
+        raise LinkClosed(CLOSED_BY_PEER)
     return StockChannel(dtls, rng)
 
 
@@ -126,8 +127,7 @@ class _Association(RTCSctpTransport):
     async def _receive_chunk(self, chunk: Chunk) -> None:
         if isinstance(chunk, AbortChunk):
             causes = dict(chunk.params)
-            reason = heard_reason(causes.get(_USER_INITIATED_ABORT, b""))
-            self._ended(f"closed by the peer: {reason}" if reason else "closed by the peer")
+            self._ended(closed_by_peer(causes.get(_USER_INITIATED_ABORT, b"")))
         await super()._receive_chunk(chunk)
 
     async def _receive_sack_chunk(self, chunk: SackChunk) -> None:
@@ -241,7 +241,7 @@ class StockChannel:
         self._changed.set()
 
     def _channel_closed(self) -> None:
-        self._end("closed by the peer")
+        self._end(CLOSED_BY_PEER)
 
     def _received(self, message: bytes | str) -> None:
         if isinstance(message, str):

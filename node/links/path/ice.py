@@ -1,6 +1,7 @@
 """ICE for one link, on the ports that the whole node shares: no socket and no task of its own."""
 
 import asyncio
+from collections.abc import Callable
 
 from node.links.failure import LinkAttemptFailed
 from node.links.path.doubted import DoubtedPath
@@ -77,6 +78,7 @@ class IcePath(DoubtedPath):
         self.relays = RelayRun(paths.relays, peer, self.agent, self.flush)
         self._names = PairNames(self.agent, self.relays.relay_at)
         self._restarts = False
+        self._link_changed: Callable[[], None] = lambda: None
         self.ended_by: Cause | None = None
         """What ended the path, where it was more than a reason in words."""
         try:
@@ -149,9 +151,10 @@ class IcePath(DoubtedPath):
         self.flush()
         await self._found
 
-    def link_opened(self) -> None:
-        """The attempt has become a link."""
+    def link_opened(self, path_changed: Callable[[], None]) -> None:
+        """The attempt has become a link; `path_changed` is called when it goes by another pair."""
         self._opened_at = self._loop.time()
+        self._link_changed = path_changed
         self.keep_one_relay()
 
     def peer_heard(self) -> None:
@@ -301,6 +304,10 @@ class IcePath(DoubtedPath):
         if pair.relayed and self._watcher is not None:
             self._watcher.relayed()
 
+    def _tell_path_changed(self) -> None:
+        super()._tell_path_changed()
+        self._loop.call_soon(self._link_changed)
+
     @property
     def _is_only_link(self) -> bool:
         return self._alone or self._opened_at is not None
@@ -328,5 +335,6 @@ class IcePath(DoubtedPath):
         self._endpoint.demux.release(self)
         self._carry_no_more()
         self._watcher = None
+        self._link_changed = lambda: None
         await self._punches.close()
         await self.relays.close()

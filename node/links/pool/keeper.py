@@ -8,6 +8,7 @@ from typing import Any
 
 from node.counters import Counters
 from node.links.link import Link
+from node.links.pool.changes import LinkChanges, LinkEnd
 from node.links.pool.places import PlaceBook, link_rule
 from node.links.pool.tie_break import OpenLinks
 from node.links.settings import LinkSettings
@@ -28,8 +29,8 @@ OnLink = Callable[[Link], object]
 class LinkKeeper:
     """Keeps links from when they open until nothing is left of them.
 
-    `counts` says why links were closed, `counters` which rules their peers broke, and `breakers`
-    learns which peers these are.
+    `counts` says why links were closed, `counters` which rules their peers broke, `breakers`
+    learns which peers these are, and `changes` what becomes of the links.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class LinkKeeper:
         counters: Counters,
         book: PlaceBook,
         breakers: RuleBreakers,
+        changes: LinkChanges,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._book = book
         self._breakers = breakers
+        self._changes = changes
         self._rule = link_rule(settings.max_links)
         self._counts = counts
         self._counters = counters
@@ -85,16 +88,18 @@ class LinkKeeper:
             return link
         loser = self._open.add(link)
         if loser is not None:
-            self._retire(loser, "twin", "another link to you is kept")
+            self._retire(loser, LinkEnd.TWIN, "another link to you is kept")
         if loser is not link:
             self._book.opened(link)
             self._introduce(link)
+            link.watch_path(lambda: self._changes.path_changed(link))
+            self._changes.uses(link.peer_id, self._open.get(link.peer_id))
         return self._open.get(link.peer_id) or link
 
     def make_room(self, asking: Place) -> None:
         """Close the link that gives way to one more, if all are taken; raises Busy."""
         if (yielding := self._giving_way(asking)) is not None:
-            self._retire(yielding, "to_make_room", "making room for another link")
+            self._retire(yielding, LinkEnd.TO_MAKE_ROOM, "making room for another link")
 
     def check_room(self, asking: Place) -> None:
         """Raise Busy where `make_room` would."""
@@ -133,17 +138,18 @@ class LinkKeeper:
             for on_link in self._subscribers:
                 on_link(link)
         except ModswarmError as error:
-            self._retire(link, "unwanted", str(error))
+            self._retire(link, LinkEnd.UNWANTED, str(error))
         except Exception as error:  # noqa: BLE001 - a fault in what uses links ends only this one
             _log.exception("a new link could not be taken over; it is closed")
             self._keep_fault(error)
-            self._retire(link, "fault", "internal error")
+            self._retire(link, LinkEnd.FAULT, "internal error")
         else:
             link.start_delivery()
 
-    def _retire(self, link: Link, counted_as: str, reason: str) -> None:
-        self._counts[f"closed_{counted_as}"] += 1
+    def _retire(self, link: Link, end: LinkEnd, reason: str) -> None:
+        self._counts[f"closed_{end}"] += 1
         self._open.discard(link)
+        self._changes.uses(link.peer_id, self._open.get(link.peer_id), end, reason)
         self._start_closing(link, reason)
 
     def _ended(self, link: Link, reason: str) -> None:
@@ -154,7 +160,18 @@ class LinkKeeper:
         elif link.error is not None and not isinstance(link.error, ModswarmError):
             self._keep_fault(link.error)
         self._open.discard(link)
+        self._changes.uses(link.peer_id, self._open.get(link.peer_id), self._end_of(link), reason)
         self._start_closing(link, "")
+
+    def _end_of(self, link: Link) -> LinkEnd:
+        """Why a link ended that was not retired here."""
+        if isinstance(link.error, RemoteError):
+            return LinkEnd.PROTOCOL_BROKEN
+        if link.error is not None and not isinstance(link.error, ModswarmError):
+            return LinkEnd.FAULT
+        if link.is_closed_by_us:
+            return LinkEnd.STOPPING if self._stopping else LinkEnd.BY_US
+        return LinkEnd.BY_PEER if link.is_closed_by_peer else LinkEnd.LOST
 
     def _keep_fault(self, error: BaseException) -> None:
         if len(self._faults) < limits.DEFECTS_KEPT:
@@ -176,9 +193,9 @@ class LinkKeeper:
         now = asyncio.get_running_loop().time()
         for link in self._open:
             if link.stalled_for(now) >= self._settings.stall_timeout_s:
-                self._retire(link, "stalled", "stalled")
+                self._retire(link, LinkEnd.STALLED, "stalled")
             elif now - link.last_used_at >= self._settings.idle_timeout_s:
-                self._retire(link, "idle", "idle")
+                self._retire(link, LinkEnd.IDLE, "idle")
         if len(self._open):
             self._start_watch()
 

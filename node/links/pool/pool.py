@@ -19,6 +19,7 @@ from node.links.layers import LayersLoader
 from node.links.link import Link
 from node.links.path.paths import LinkPaths
 from node.links.pool.backoff import Backoff
+from node.links.pool.changes import LinkChanges
 from node.links.pool.keeper import LinkKeeper, OnLink
 from node.links.pool.opening import LinkOpener
 from node.links.pool.pending import PendingAnswer, PendingConnect, PlaceCall
@@ -54,7 +55,9 @@ _FAULTS_NEAR = "several peers of this network broke the protocol a moment ago"
 
 
 class LinkPool:
-    """Opens, keeps and closes links. `counts` says what became of every attempt and link."""
+    """Opens, keeps and closes links. `counts` says what became of every attempt and link, and
+    `changes` what becomes of the links, as it happens.
+    """
 
     def __init__(
         self,
@@ -105,8 +108,10 @@ class LinkPool:
         )
         self._answers, self._calls = answer_rule(), call_rule()
         self._breakers = RuleBreakers()
+        self.changes = LinkChanges()
         self._keeper = LinkKeeper(
-            identity.peer_id, settings, self.counts, self._counters, self._book, self._breakers
+            *(identity.peer_id, settings, self.counts, self._counters),
+            *(self._book, self._breakers, self.changes),
         )
         self._opener = LinkOpener(self._parts, place_call, self._keeper)
         self._attempts = TaskOwner("links")

@@ -22,6 +22,7 @@ from aiortc import (
 from aiortc.rtcdtlstransport import State
 from OpenSSL import SSL
 
+from node.links.channel.channel import CLOSED_BY_PEER
 from node.links.failure import LinkAttemptFailed
 from node.links.path.ice import IcePath
 from node.links.secure.certificate import Certificate
@@ -214,7 +215,7 @@ class DtlsPath(RTCDtlsTransport):
         try:
             open_all(records, packets)
         except SSL.ZeroReturnError:
-            ended = "closed by the peer"
+            ended = CLOSED_BY_PEER
         except SSL.Error:
             ended = "DTLS broke"
         if packets:
@@ -263,7 +264,7 @@ class DtlsPath(RTCDtlsTransport):
 
     def _state_changed(self) -> None:
         if self.state == "closed":
-            self._lose(self.ice.ended or "closed by the peer")
+            self._lose(self.ice.ended or CLOSED_BY_PEER)
 
 
 def _groups(packets: Packets) -> Iterator[Packets]:

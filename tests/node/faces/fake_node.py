@@ -38,7 +38,9 @@ from node.content.vault.stored_mod import KeptMod
 from node.environment import Environment
 from node.faces.api.server import ControlServer
 from node.home import Home
+from node.links.link import Link
 from node.links.path.found_path import FoundPath
+from node.links.pool.changes import LinkChanges
 from node.links.stages import Stage
 from node.runtime import Node
 from protocol.addresses import Address
@@ -379,6 +381,8 @@ class FakePool:
         self._answer = answer
         self.failure: Exception | None = None
         self.path = PATH
+        self.changes = LinkChanges()
+        self.changes.uses(PEER, cast("Link", self._link(PEER)))
 
     def links(self) -> list[FakeLink]:
         self._answer("links")

@@ -105,6 +105,8 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         assert fetched["sources"] == [identity["peer_id"]]
         await b.ask("POST", "/v1/connect", {"peer": identity["peer_id"]})
         assert len((await b.ask("GET", "/v1/links"))["links"]) == 1
+        changes = await b.ask("GET", "/v1/links/changes", query="?after=0")
+        assert [(one["event"], one["path"]) for one in changes["changes"]] == [("up", "direct")]
         (mod,) = (await b.ask("GET", "/v1/mods"))["mods"]
         assert (mod["name"], mod["shared"], mod["complete"]) == ("hats", False, True)
         scrubbed = await b.ask("POST", "/v1/scrubs", {})
