@@ -190,6 +190,7 @@ async def page_at(url: str, *flags: str) -> AsyncIterator[Page]:
         try:
             address = await _devtools_address(process)
             async with (
+                _passed_over(process),
                 aiohttp.ClientSession() as session,
                 session.ws_connect(address, max_msg_size=0) as socket,
             ):
@@ -206,3 +207,23 @@ async def _devtools_address(process: asyncio.subprocess.Process) -> str:
         if found := _DEVTOOLS.search(line):
             return found[1].decode()
     raise RuntimeError("Chromium ended before it listened.")
+
+
+@contextlib.asynccontextmanager
+async def _passed_over(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
+    """Read what Chromium logs, or the page stops at the next line once the pipe is full.
+
+    It logs a line for each data channel that the peer does not take: 900 of them filled the pipe.
+    """
+    reading = asyncio.ensure_future(_read_on(process))
+    try:
+        yield
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+async def _read_on(process: asyncio.subprocess.Process) -> None:
+    assert process.stderr is not None
+    while await process.stderr.read(1 << 16):
+        pass

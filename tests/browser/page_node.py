@@ -43,12 +43,17 @@ def part_of_pattern(start: int, end: int) -> bytes:
 
 
 class Mover:
-    """Takes and gives bytes on the links of a node; `links` has each that was ever open."""
+    """Takes and gives bytes on the links of a node; `links` has each that was ever open.
+
+    `gave` is set once all bytes that a page wished for have been queued.
+    """
 
     def __init__(self) -> None:
         self.links: list[Link] = []
         self.taken: list[bytes] = []
         self.digest = ""
+        self.gave = asyncio.Event()
+        self.most_buffered_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_link(self, link: Link) -> None:
@@ -71,7 +76,9 @@ class Mover:
         for at in range(0, size, PIECE_BYTES):
             piece = part_of_pattern(at, min(at + PIECE_BYTES, size))
             link.send(b"\x92\x43\xc5" + len(piece).to_bytes(2) + piece)
+            self.most_buffered_bytes = max(self.most_buffered_bytes, link.buffered_bytes)
             await link.drained()
+        self.gave.set()
 
     async def close(self) -> None:
         for task in list(self._tasks):

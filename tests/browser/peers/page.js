@@ -97,12 +97,13 @@ async function kept({ seed }) { // an identity that is found at the first try, k
 
 // Pages that do not keep to the rules, by the module's own parts.
 
-async function raw(scene, { claimed, spoil } = {}) { // a channel that is open, and the session
+async function raw(scene, { claimed, spoil, beside } = {}) { // a channel that is open, and the session
   const identity = await modswarm.Identity.fromSeed(bytes.bytesOf(scene.seed));
   const original = RTCPeerConnection.prototype.createDataChannel;
   let channel;
   RTCPeerConnection.prototype.createDataChannel = function open(label, options) {
     channel = original.call(this, label, options);
+    for (let made = 0; made < (beside ?? 0); made += 1) original.call(this, `c${made}`);
     channel.first = null;
     channel.sendWhole = channel.send.bind(channel);
     channel.send = (message) => { // the page's proof is the first message
@@ -158,6 +159,21 @@ async function replayed(scene) { // shows the proof of an earlier link
   earlier.link.close();
   const { channel, link } = await raw(scene, { spoil: () => proof });
   return heardOf(channel, link);
+}
+
+async function channels({ count, ...scene }) { // wants as many beside its own
+  const { link } = await raw(scene, { beside: count });
+  let late = "";
+  try {
+    link.connection.createDataChannel("late");
+  } catch (error) { // the node's SCTP has told that it takes one stream
+    late = error.name;
+  }
+  const answer = await Promise.race([
+    link.holds(new Uint8Array(32)).then(() => "served"), link.closed,
+  ]);
+  link.close();
+  return { late, answer };
 }
 
 async function huge({ size, ...scene }) { // one message of so many bytes
