@@ -46,19 +46,25 @@ def main() -> None:
         sys.exit(_SKIPPED)
     for name in remove_leftovers():
         print(f"Removed what an earlier lab left: {name}", file=sys.stderr)
-    kinds, twosomes = chosen(given.only)
-    if given.measure:
-        kinds, twosomes = measure.punching_kinds(given.measure), []
+    sys.exit(0 if _run(given, *_sites(given)) else 1)
+
+
+def _sites(given: argparse.Namespace) -> tuple[list[Kind], list[Twosome]]:
+    """What is to be built."""
     if given.changes:
-        kinds, twosomes = changes.kinds(), []
-    sys.exit(0 if _run(given, kinds, twosomes) else 1)
+        return changes.kinds(changes.chosen(given.only)), []
+    if given.measure:
+        return measure.punching_kinds(given.measure), []
+    return chosen(given.only)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="netlab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", metavar="KIND,KIND", help="build only these, and their pairs")
+    parser.add_argument(
+        "--only", metavar="KIND,KIND", help="only these kinds and their pairs, or changes"
+    )
     parser.add_argument("--list", action="store_true", help="say which kinds there are, and end")
     parser.add_argument("--probe", action="store_true", help="only probe the routers, and end")
     parser.add_argument("--keep", action="store_true", help="let the lab stand until Ctrl-C")
@@ -166,7 +172,7 @@ def _work(
         return right
     if given.changes:
         _start(given, lab, results)
-        results["changes"], right = changes.run(lab)
+        results["changes"], right = changes.run(lab, changes.chosen(given.only))
         return right
     lifetimes = None if given.only or given.by_hand else lab.begin_lifetimes()
     _start(given, lab, results)

@@ -1,9 +1,10 @@
 """Transfers between real nodes while the path of their link changes: stalls and hashes."""
 
 import hashlib
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -108,14 +109,25 @@ CHANGES = (
 )
 
 
-def kinds() -> list[Kind]:
+def chosen(only: str | None) -> list[Change]:
+    """The changes of these names, or all; ends the program for a name that is none."""
+    if not only:
+        return list(CHANGES)
+    names = only.split(",")
+    for name in names:
+        if name not in {one.name for one in CHANGES}:
+            sys.exit(f"There is no change {name!r}, but {', '.join(one.name for one in CHANGES)}.")
+    return [one for one in CHANGES if one.name in names]
+
+
+def kinds(changes: Sequence[Change]) -> list[Kind]:
     """A kind for each change, so that no two share routers."""
-    return [replace(KINDS[one.kind], name=one.name) for one in CHANGES]
+    return [replace(KINDS[one.kind], name=one.name) for one in changes]
 
 
-def run(lab: Lab) -> tuple[list[dict[str, Any]], bool]:
-    """All changes one after the other; the figures, and whether all goals are met."""
-    rows = [_perform(lab, one) for one in CHANGES]
+def run(lab: Lab, changes: Sequence[Change]) -> tuple[list[dict[str, Any]], bool]:
+    """These changes one after the other; the figures, and whether all goals are met."""
+    rows = [_perform(lab, one) for one in changes]
     for row in rows:
         print(_line(row))
     return rows, all(row["met"] for row in rows)

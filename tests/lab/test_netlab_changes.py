@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.lab.changes import CHANGES, Watched, kinds
+from scripts.lab.changes import CHANGES, Watched, chosen, kinds
 
 
 def test_a_stall_is_the_longest_time_in_which_nothing_came_after_the_event() -> None:
@@ -15,5 +15,15 @@ def test_a_stall_is_the_longest_time_in_which_nothing_came_after_the_event() -> 
 
 
 def test_no_two_changes_share_routers() -> None:
-    assert [kind.name for kind in kinds()] == [change.name for change in CHANGES]
+    assert [kind.name for kind in kinds(CHANGES)] == [change.name for change in CHANGES]
     assert len({change.name for change in CHANGES}) == len(CHANGES)
+
+
+def test_changes_are_chosen_by_name() -> None:
+    assert chosen(None) == list(CHANGES)
+    assert [one.name for one in chosen("cable-pulled,relay-killed")] == [
+        "relay-killed",
+        "cable-pulled",
+    ]
+    with pytest.raises(SystemExit, match="no change 'cable'"):
+        chosen("cable")

@@ -187,7 +187,7 @@ class KernelPort(asyncio.DatagramTransport):
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
-            if error.errno in offload.UNUSABLE:
+            if error.errno in offload.UNUSABLE or error.errno == offload.TOO_LARGE:
                 return False
             self._user.error_received(error)
         self._counters.sent(sum(map(len, parts)), size)
@@ -203,11 +203,12 @@ class KernelPort(asyncio.DatagramTransport):
             except (BlockingIOError, InterruptedError):
                 return False
             except OSError as error:
-                if error.errno not in offload.UNUSABLE:
+                if error.errno in offload.UNUSABLE:
+                    _log.info("the kernel does not cut datagrams here: %s", error)
+                    self._cuts = False
+                elif error.errno != offload.TOO_LARGE:
                     self._user.error_received(error)
                     return True
-                _log.info("the kernel does not cut datagrams here: %s", error)
-                self._cuts = False
             else:
                 return True
         for start in range(0, len(buffer), size):

@@ -32,6 +32,11 @@ UNUSABLE: Final = frozenset({errno.EIO, errno.EINVAL, errno.EOPNOTSUPP, errno.EN
 """With these a kernel refuses to cut a buffer: no checksum offload on the way out, a segment that
 does not fit the interface, or a tunnel that cannot."""
 
+TOO_LARGE: Final = errno.EMSGSIZE
+"""So newer kernels (Linux 6.18; older ones by EINVAL) refuse to cut a buffer whose segments do not
+fit the interface. A datagram of the same size that is sent by itself is fragmented, and smaller
+segments are cut as before."""
+
 _WHOLE: Final = {
     "linux": {socket.AF_INET: (0, 10, 0, 3), socket.AF_INET6: (41, 23, 0, 3)},
     "darwin": {socket.AF_INET: (0, 28, 0, 1), socket.AF_INET6: (41, 62, 0, 1)},

@@ -210,6 +210,21 @@ async def test_a_kernel_that_does_not_cut_is_asked_once(number: int) -> None:
     await ends.close()
 
 
+@linux_only
+async def test_segments_too_large_for_the_interface_leave_by_themselves_and_others_are_cut() -> (
+    None
+):
+    """What was cut for a larger path is sent again by a relay, whose header makes it larger."""
+    ends = Ends()
+    ends.socket.refusals = [errno.EMSGSIZE]
+    ends.port.send_segments(BUFFER, 1000, ends.where)
+    ends.port.send_segments(BUFFER, 1000, ends.where)
+    assert await arrived(ends.user, 2 * len(DATAGRAMS)) == DATAGRAMS * 2
+    assert ends.socket.calls.count("sendmsg") == 2
+    assert ends.sender.errors == []
+    await ends.close()
+
+
 async def test_what_the_kernel_does_not_take_now_leaves_later_and_in_order() -> None:
     ends = Ends()
     ends.socket.refusals = [errno.EAGAIN]
@@ -321,7 +336,7 @@ async def test_a_buffer_in_parts_is_gathered(cuts: bool, monkeypatch: pytest.Mon
     await ends.close()
 
 
-@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EINVAL])
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EINVAL, errno.EMSGSIZE])
 async def test_what_is_not_gathered_now_leaves_later_or_cut_here(number: int) -> None:
     ends = Ends()
     ends.socket.refusals = [number, number]
