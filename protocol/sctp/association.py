@@ -336,12 +336,9 @@ class Association:
         else:
             self._inbound.halves.resets.ask(stream_id)
 
-    def _on_message(self, stream_id: int, payload_protocol: int, data: bytes) -> None:
-        if stream_id >= self._core.config.streams:
-            self._inbound.report(chunks.CAUSE_INVALID_STREAM, stream_id.to_bytes(2) + b"\0\0")
-            self.counters["invalid stream"] += 1
-            return
-        self._channels.on_message(stream_id, payload_protocol, data)
+    def _on_invalid_stream(self, stream_id: int) -> None:
+        self._inbound.report(chunks.CAUSE_INVALID_STREAM, stream_id.to_bytes(2) + b"\0\0")
+        self.counters["invalid stream"] += 1
 
     def _establish(self, peer: Peer, restarted: bool, now: float) -> None:
         """Make both halves; those for a peer that has restarted replace the old ones."""
@@ -353,7 +350,8 @@ class Association:
         offset = int.from_bytes(core.random.randbytes(2))
         congestion = self._make_congestion(core.packet_bytes, offset)
         sender = Sender(core, congestion, self._handshake.first_tsn, peer)
-        receiver = Receiver(core, peer.first_tsn, self._on_message)
+        deliver, refuse = self._channels.on_message, self._on_invalid_stream
+        receiver = Receiver(core, peer.first_tsn, deliver, refuse)
         resets = StreamReset(
             core,
             sender.board,

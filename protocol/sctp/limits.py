@@ -49,7 +49,8 @@ PARAMETERS_PER_CHUNK = 64
 # Streams ------------------------------------------------------------------------------------
 
 STREAMS_MAX = 65535
-"""What RFC 8831, 6.2 asks to offer; a stream costs nothing before its first message."""
+"""What RFC 8831, 6.2 asks to offer; a stream costs nothing before its first message, and some 70 to
+350 bytes from then on. A link takes one, and what comes on others is not kept."""
 
 CHANNELS_MAX = 4096
 """Open data channels of one association; further ones of the peer are reset at once."""

@@ -11,6 +11,7 @@ while there is a hole.
 """
 
 from bisect import bisect_right
+from collections.abc import Callable
 
 from protocol.sctp import chunks, limits
 from protocol.sctp.chunks import FLAG_IMMEDIATE
@@ -27,6 +28,8 @@ _MANY_HOLES = 8
 class Receiver:
     """The receiving half of an association whose peer begins with `first_tsn`.
 
+    `refuse` is called with each stream that does not exist and has data, which are acknowledged and
+    not kept (RFC 9260, 6.5): a stream in use costs some 100 bytes, and there are 65536 numbers.
     `packets` counts packets with data since the last SACK, `sack_due` says that one should leave.
     What the application has not taken from the inbox counts against the window as well.
     """
@@ -42,8 +45,10 @@ class Receiver:
         "_own_peer",
         "_packet_bytes",
         "_read_packets",
+        "_refuse",
         "_room",
         "_round_trip",
+        "_streams",
         "_timers",
         "_urgent",
         "_window_bytes",
@@ -56,8 +61,12 @@ class Receiver:
         "sack_due",
     )
 
-    def __init__(self, core: Core, first_tsn: int, deliver: Deliver) -> None:
+    def __init__(
+        self, core: Core, first_tsn: int, deliver: Deliver, refuse: Callable[[int], None]
+    ) -> None:
         config = core.config
+        self._streams = config.streams
+        self._refuse = refuse
         self._own_peer = config.own_peer
         self._packet_bytes = config.packet_bytes
         self.limit_window(core.window_bytes)
@@ -123,6 +132,9 @@ class Receiver:
         if flags & FLAG_IMMEDIATE:
             self._urgent = True
             self._asks_read += 1
+        if stream_id >= self._streams:
+            self._refuse(stream_id)
+            return
         reassembly.add(tsn, flags, stream_id, sequence, payload_protocol, data, self.cumulative)
 
     def _prolongs_one_of_few(self, tsn: int) -> bool:
@@ -216,7 +228,8 @@ class Receiver:
             return
         before = self.cumulative
         self._advance(before + ahead)
-        self.reassembly.skip(before, before + ahead, streams)
+        known = [(stream_id, last) for stream_id, last in streams if stream_id < self._streams]
+        self.reassembly.skip(before, before + ahead, known)
 
     # When to acknowledge --------------------------------------------------------------------
 

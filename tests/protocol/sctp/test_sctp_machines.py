@@ -184,7 +184,7 @@ def test_reassembly_refuses_to_grow_a_message_beyond_its_bound() -> None:
 
 def make_receiver(first_tsn: int, delivered: list[bytes]) -> Receiver:
     core = Core(AssociationConfig(Role.CLIENT), Random(1))
-    return Receiver(core, first_tsn, lambda _, __, data: delivered.append(data))
+    return Receiver(core, first_tsn, lambda _, __, data: delivered.append(data), lambda _: None)
 
 
 @settings(max_examples=200, deadline=None)
