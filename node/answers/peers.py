@@ -77,6 +77,8 @@ class LinkView:
     age_s: Seconds
     bytes_sent: int
     bytes_received: int
+    kept: tuple[str, ...]
+    """Why this node keeps the link up, the oldest reason first; empty where it does not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ async def peers(service: Service, call: ApiCall) -> PeerList:
 
 async def links(service: Service, call: ApiCall) -> LinkList:
     """The open links."""
-    return LinkList(tuple(_view(link) for link in service.node.pool.links()))
+    return LinkList(tuple(_view(service, link) for link in service.node.pool.links()))
 
 
 async def link_changes(service: Service, call: ApiCall) -> LinkChangeList:
@@ -251,10 +251,10 @@ async def connect(service: Service, call: ApiCall) -> LinkView:
         raise BadRequest("that is this node's own id")
     if "keep" in call.body:
         service.node.keep_link(peer_id, keep=call.body["keep"])
-    return _view(await service.node.pool.connect(peer_id))
+    return _view(service, await service.node.pool.connect(peer_id))
 
 
-def _view(link: Link) -> LinkView:
+def _view(service: Service, link: Link) -> LinkView:
     path, round_trip_s = link.path, link.round_trip_s
     return LinkView(
         peer_id=link.peer_id,
@@ -274,6 +274,7 @@ def _view(link: Link) -> LinkView:
         age_s=asyncio.get_running_loop().time() - link.opened_at,
         bytes_sent=link.bytes_sent,
         bytes_received=link.bytes_received,
+        kept=service.node.pool.wanted_for(link.peer_id),
     )
 
 

@@ -71,6 +71,7 @@ def link_facts(link: dict[str, Any]) -> list[tuple[str, str]]:
         ("Call came by", _signaled_via(link)),
         ("Opened in", _opened_in(link["stages"])),
         ("Open for", output.duration(link["age_s"])),
+        *([("Kept", "; ".join(link["kept"]))] if link["kept"] else []),
     ]
 
 

@@ -117,7 +117,7 @@ def yes_no(value: bool | None) -> str:
 
 LINK_HEADINGS = (
     *("PEER", "DIRECTION", "PATH", "ADDRESS", "ROUND TRIP"),
-    *("OPEN FOR", "SENT", "RECEIVED"),
+    *("OPEN FOR", "SENT", "RECEIVED", "KEPT"),
 )
 
 
@@ -132,4 +132,5 @@ def link_row(link: dict[str, Any]) -> tuple[str, ...]:
         duration(link["age_s"]),
         size(link["bytes_sent"]),
         size(link["bytes_received"]),
+        yes_no(bool(link["kept"])),
     )

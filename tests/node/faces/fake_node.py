@@ -388,6 +388,9 @@ class FakePool:
         self._answer("links")
         return [self._link(PEER)]
 
+    def wanted_for(self, peer_id: PeerId) -> tuple[str, ...]:
+        return ("a person asked for it",) if peer_id == PEER else ()
+
     async def connect(self, peer_id: PeerId) -> FakeLink:
         self._answer("connect", peer_id)
         if self.failure is not None:

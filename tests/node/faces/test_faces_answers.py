@@ -251,6 +251,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             ),
             *(StageTimes(None, 1.04, 2.0, 3.0, 4.0), HERE, THERE, Way.BIRTHDAY, (OTHER,)),
             *(3.00049, 100, 2000),
+            kept=("a person asked for it",),
         ),
         {
             "peer_id": P,
@@ -294,6 +295,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "age_s": 3.0,
             "bytes_sent": 100,
             "bytes_received": 2000,
+            "kept": ["a person asked for it"],
         },
     ),
     (

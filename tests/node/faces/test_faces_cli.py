@@ -56,6 +56,7 @@ def test_each_command_that_asks_prints_one_json_document(
     assert told_by(capsys, "peers")["peers"][0]["has"] is None
     assert told_by(capsys, "peers", "--has", str(LINK))["peers"][0]["has"] is True
     assert told_by(capsys, "links")["links"][0]["path"] == "direct"
+    assert told_by(capsys, "links")["links"][0]["kept"] == ["a person asked for it"]
     assert told_by(capsys, "connect", peer_id_text(PEER))["peer_id"] == peer_id_text(PEER)
     assert told_by(capsys, "share", "some/folder")["link"] == str(LINK)
     assert told_by(capsys, "get", str(LINK))["bytes"] == 10
@@ -143,8 +144,8 @@ def test_a_link_is_kept_where_a_person_says_so(
         (["ls"], ["hats", "10 B", "here", str(LINK)]),
         (["peers"], [peer_id_text(PEER), "contact", "3.00 s"]),
         (["peers", "--has", str(LINK)], ["yes"]),
-        (["links"], ["outgoing", "2.0 kB"]),
-        (["connect", peer_id_text(PEER)], CONNECTED),
+        (["links"], ["outgoing", "2.0 kB", "KEPT", "yes"]),
+        (["connect", peer_id_text(PEER)], [*CONNECTED, "Kept", "a person asked for it"]),
         (["get", str(LINK)], ["hats", "2 files, 10 B", "from 1 peer", "90 ms"]),
         (["rm", "hats"], ["Removed hats."]),
         (["vault"], ["hats", "5.0 kB", "4.0 kB", "9.7 kB", "700 B of 20.0 kB", "2.0 kB stay free"]),

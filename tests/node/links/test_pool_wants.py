@@ -10,12 +10,20 @@ from node.links.link import Link
 from node.links.pool.wants import LinkWants, Want
 from node.links.settings import LinkSettings
 from protocol import limits
-from protocol.description import Description
+from protocol.description import Description, DtlsRole
 from protocol.errors import CallFailed, LinkClosed, LinkFailed, Overloaded
 from protocol.frame_types import WANTED_FRAME
 from protocol.identity import PeerId
 from protocol.signaling import CallResult
-from tests.node.links.link_network import Node, call_directly, linked, network, until
+from tests.node.links.dead_ends import dead_end_of
+from tests.node.links.link_network import (
+    Node,
+    call_directly,
+    linked,
+    network,
+    offer_of,
+    until,
+)
 
 pytestmark = pytest.mark.leaves_nothing
 
@@ -105,6 +113,24 @@ async def test_news_of_a_wanted_peer_end_the_pause(news: str) -> None:
                 one.pool.doubt_links()
             await until(lambda: one.pool.get(other.peer_id), 1.0)
         assert len(cut.calls) < 30
+
+
+async def test_a_call_of_a_wanted_peer_that_fails_ends_the_pause_as_well() -> None:
+    """Its way to this node may be worse than this node's to it."""
+    async with network() as peers:
+        cut = Cut()
+        peers.carry = cut.carry
+        one, other = await peers.add(connect_timeout_s=1.0), await peers.add()
+        cut.is_cut = True
+        with one.pool.want(other.peer_id, "a test"):
+            await asyncio.sleep(600.0)
+            await until(lambda: _now() - cut.calls[-1] < 0.1, LONGEST_S, 0.1)
+            await asyncio.sleep(2.0)
+            description = Description("abcd", "a" * 22, bytes(32), DtlsRole.ACTPASS, ())
+            offer = offer_of(other.identity.public_key, bytes(16), dead_end_of(description))
+            await one.pool.answer(offer)
+            cut.is_cut = False
+            await until(lambda: one.pool.get(other.peer_id), 5.0)
 
 
 async def test_a_peer_cannot_hurry_calls_beyond_the_shortest_pause() -> None:
