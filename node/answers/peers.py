@@ -8,6 +8,8 @@ from node.links.pool.changes import LinkEnd, LinkEvent
 from protocol.addresses import Address
 from protocol.causes.tried import KnownSide
 from protocol.ice.candidates import CandidateKind
+from protocol.ice.paths.report import PathReason
+from protocol.ice.paths.selector import PathClass
 from protocol.punching.pairs import Way
 
 
@@ -47,6 +49,35 @@ class StageTimes:
 
 
 @dataclass(frozen=True, slots=True)
+class PathView:
+    """One path of a link: the one that carries it, or one that is kept beside it."""
+
+    kind: PathClass
+    """`direct`, `relayed`, or `stream`: relayed, with a TLS stream from here to the relay."""
+    selected: bool
+    """Whether it carries the link."""
+    reason: PathReason
+    """Why it does, or why it does not: `only` (no other path works), `class` (direct paths come
+    before relayed ones, and these before streams), `round_trip` (the shortest comes first),
+    `in_use` (that in use stays until another is faster by 5 ms for 5 s), `peer` (the peer chooses),
+    `unanswered` (its last check had no answer), `left` (it lost data or fell silent)."""
+    local_address: Address
+    local_type: CandidateKind
+    """How the address was learned (RFC 8445, 5.1.1)."""
+    remote_address: Address
+    remote_type: CandidateKind
+    """As `local_type`."""
+    relay: ShownPeerId | None
+    """The relay, whose address stands at both ends then; null for a direct path."""
+    rtt_ms: Milliseconds | None
+    """The least round trip of its last 16 checks; null until one was measured."""
+    loss: Annotated[float, Decimals(3)]
+    """The part of the last 16 datagrams of checks that had no answer, 0 to 1."""
+    bytes_per_second: int | None
+    """What it carries of the link's data, both ways; null while it carries none."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkView:
     """An open link."""
 
@@ -63,6 +94,8 @@ class LinkView:
     """As `local_type`."""
     relay: ShownPeerId | None
     """The relay, whose address stands at both ends then; null for a direct path."""
+    paths: tuple[PathView, ...]
+    """All paths that are kept, the one in use first; empty if the link has just ended."""
     rtt_ms: Milliseconds | None
     """The smoothed round trip; null until one was measured."""
     stages: StageTimes

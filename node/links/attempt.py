@@ -298,6 +298,7 @@ class LinkAttempt:
             peer_key,
             "outgoing" if self._outgoing else "incoming",
             self._ice.found_path,
+            self._ice.paths,
             own,
             peer,
             self._asked_at,

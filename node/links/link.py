@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from node.links.channel.channel import CLOSED_BY_PEER, Channel
-from node.links.path.found_path import FoundPath
+from node.links.path.found_path import FoundPath, MeasuredPath
 from node.links.stages import Stage, StageClock
 from node.tasks import TaskOwner
 from protocol import limits
@@ -33,7 +33,8 @@ class FrameTypesTaken(ValueError):
 class LinkOrigin:
     """How a link came to be. `asked_at` is when its attempt began, by the loop's clock.
 
-    `found_path` gives the path that ICE uses at present, or used last. `own` and `peer` are the
+    `found_path` gives the path that ICE uses at present, or used last, `paths` that in use and all
+    that are kept beside it. `own` and `peer` are the
     networks of both sides as their descriptions told them.
     `signaled_via` has the registrar that forwarded our offer; it is empty where the peer took the
     offer itself, and for incoming links.
@@ -42,6 +43,7 @@ class LinkOrigin:
     peer_key: bytes
     direction: Literal["outgoing", "incoming"]
     found_path: Callable[[], FoundPath]
+    paths: Callable[[], tuple[MeasuredPath, ...]]
     own: KnownSide
     peer: KnownSide
     asked_at: float
@@ -74,6 +76,7 @@ class Link:
         self.closed: asyncio.Future[str] = loop.create_future()
         self._loop = loop
         self._found_path = origin.found_path
+        self._paths = origin.paths
         self._stages = origin.stages
         self.channel = channel
         self._handshake = handshake
@@ -150,6 +153,13 @@ class Link:
         """The link has come to another path."""
         for changed in self._path_watchers:
             changed()
+
+    @property
+    def paths(self) -> tuple[MeasuredPath, ...]:
+        """The path in use, and then those that are kept beside it, the best first: each with what
+        was measured of it, and why it carries the link or does not. None once the link has ended.
+        """
+        return self._paths()
 
     @property
     def network(self) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from node.counters import Counters
 from node.net.udp.port import Port
+from node.streams.port import StreamPort
 from protocol.addresses import Address
 from protocol.errors import NotPermitted
 from protocol.turn.channel_data import Gathered
@@ -61,6 +62,11 @@ class RelayPort:
     def is_silent(self) -> bool:
         """Whether the relay leaves requests unanswered, or the allocation is lost."""
         return self._is_closed or self._users.is_silent
+
+    @property
+    def goes_by_stream(self) -> bool:
+        """Whether the relay is reached by a TLS stream at present."""
+        return isinstance(self._base, StreamPort)
 
     @property
     def full(self) -> bool:

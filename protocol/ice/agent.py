@@ -13,7 +13,7 @@ The caller owns ports, clock and randomness:
 What a peer sends raises RemoteError and changes nothing else; what it drives is bounded in limits.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from math import inf
 
 from protocol import limits
@@ -25,6 +25,7 @@ from protocol.ice.checklist import Bases
 from protocol.ice.core import IceCore
 from protocol.ice.events import ConsentLost, CredentialsRetired, IceFailed, IceOutput
 from protocol.ice.pairs import CandidatePair, PairReport
+from protocol.ice.paths.report import PathReport
 from protocol.ice.session import IceSession
 from protocol.ice.settings import IceSettings
 from protocol.ice.unproved import NetworkAllowance
@@ -37,7 +38,8 @@ class IceAgent:
     """See the module.
 
     `transaction_prefix`: the first 4 bytes of the transaction ids of all our checks. `allowance` is
-    one for all agents of a node.
+    one for all agents of a node. `goes_by_stream` tells of a relayed base whether its relay is
+    reached by a stream now, as where UDP does not pass.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class IceAgent:
         rng: Random,
         settings: IceSettings,
         allowance: NetworkAllowance,
+        goes_by_stream: Callable[[Address], bool] = lambda _base: False,
     ) -> None:
         self._core = IceCore(
             controlling=controlling,
@@ -56,6 +59,7 @@ class IceAgent:
             rng=rng,
             settings=settings,
             allowance=allowance,
+            goes_by_stream=goes_by_stream,
         )
         self._bases = Bases()
         self._locals: list[LocalCandidate] = []
@@ -235,11 +239,16 @@ class IceAgent:
             if session.connectivity is not None:
                 session.connectivity.selection.ask_now(now)
 
-    def data_arrived(self, now: float) -> None:
-        """Data of the peer have come lately; to be told a few times a second while they do."""
+    def data_arrived(self, carried_bytes: int, now: float) -> None:
+        """Data of the peer have come lately; to be told a few times a second while they do.
+
+        `carried_bytes`: how much the link has carried in all, of what the peer acknowledged or
+        sent.
+        """
         for session in self._sessions():
             if session.connectivity is not None:
-                session.connectivity.selection.paths.data_arrived(session.selected, now)
+                paths = session.connectivity.selection.paths
+                paths.data_arrived(session.selected, carried_bytes, now)
 
     def leave_selected(self, now: float) -> bool:
         """Data do not pass by the selected pair, though checks do: go on by another that works.
@@ -343,6 +352,15 @@ class IceAgent:
         """When the selected pair was last known to work; -inf before there was one."""
         found = (session.connectivity for session in self._sessions())
         return max((one.selection.answered_at for one in found if one is not None), default=-inf)
+
+    def paths(self, now: float) -> list[PathReport]:
+        """The path that carries the link, and then those that are kept beside it; none before one
+        is selected.
+        """
+        for session in self._sessions():
+            if session.selected is not None and session.connectivity is not None:
+                return session.connectivity.selection.paths.report(session.selected, now)
+        return []
 
     def report(self) -> tuple[PairReport, ...]:
         """All pairs, those of the highest priority first, with what came of each."""

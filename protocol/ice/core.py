@@ -1,5 +1,6 @@
 """What all parts of an agent share: its role, its settings, its chance and its output."""
 
+from collections.abc import Callable
 from typing import Final
 
 from protocol import limits
@@ -15,7 +16,10 @@ _RANDOM_BYTES: Final = 8
 
 
 class IceCore:
-    """See the module. The first bytes of each transaction id are `transaction_prefix`."""
+    """See the module. The first bytes of each transaction id are `transaction_prefix`.
+
+    `goes_by_stream`: whether what leaves from a base goes by a stream now.
+    """
 
     def __init__(
         self,
@@ -25,11 +29,13 @@ class IceCore:
         rng: Random,
         settings: IceSettings,
         allowance: NetworkAllowance,
+        goes_by_stream: Callable[[Address], bool],
     ) -> None:
         self.controlling = controlling
         self.settings = settings
         self.rng = rng
         self.allowance = allowance
+        self.goes_by_stream = goes_by_stream
         self.penalties = PathPenalties()
         self.base_in_use: Address | None = None
         """Of the pair that was selected when the last restart began."""

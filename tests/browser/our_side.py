@@ -81,7 +81,7 @@ class OurSide:
         )
         self.association = Association(config, environment.rng)
         dtls.on_lost = self._on_lost
-        dtls.carry(self._received, self.flush, lambda: None)
+        dtls.carry(self._received, self.flush, lambda: None, lambda: 0)
 
     async def connect(self) -> None:
         """Begin, and wait until data can flow."""

@@ -20,7 +20,7 @@ from node.answers.downloads import DownloadView
 from node.answers.marks import AsBase32, AsHex, AsPeerId, Decimals
 from node.answers.mods import GetResult, ModOffer, ModView, ShareResult
 from node.answers.network import NetworkReport
-from node.answers.peers import LinkChangeView, LinkView, PeerView
+from node.answers.peers import LinkChangeView, LinkView, PathView, PeerView
 from node.answers.rates import LimitsView
 from node.answers.status import NodeIdentity, NodeStatus
 from node.content.progress import Progress
@@ -55,6 +55,7 @@ COMPONENT_NAMES: dict[type, str] = {
     AttemptReport: "Attempt",
     LinkView: "Link",
     LinkChangeView: "LinkChange",
+    PathView: "Path",
 }
 """Classes with a schema of their own in the OpenAPI document, by name."""
 

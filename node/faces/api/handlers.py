@@ -20,6 +20,7 @@ from node.answers.peers import (
     LinkChangeView,
     LinkList,
     LinkView,
+    PathView,
     PeerList,
     StageTimes,
 )
@@ -30,6 +31,7 @@ from node.faces.api.errors import BadRequest
 from node.faces.api.forms import ApiDocument
 from node.faces.pages.offers import PageOffers
 from node.links.link import Link
+from node.links.path.found_path import MeasuredPath
 from node.links.pool.changes import LinkChange
 from node.links.stages import Stage
 from node.runtime import Node
@@ -265,7 +267,8 @@ def _view(service: Service, link: Link) -> LinkView:
         remote_address=path.remote,
         remote_type=path.remote_type,
         relay=path.relay,
-        rtt_ms=None if round_trip_s is None else round_trip_s * 1000,
+        paths=tuple(map(_path_view, link.paths)),
+        rtt_ms=_ms(round_trip_s),
         stages=_stage_times(link),
         own=link.own,
         peer=link.peer,
@@ -276,6 +279,27 @@ def _view(service: Service, link: Link) -> LinkView:
         bytes_received=link.bytes_received,
         kept=service.node.pool.wanted_for(link.peer_id),
     )
+
+
+def _path_view(path: MeasuredPath) -> PathView:
+    ends, report = path.ends, path.report
+    return PathView(
+        kind=report.path_class,
+        selected=report.selected,
+        reason=report.reason,
+        local_address=ends.local,
+        local_type=ends.local_type,
+        remote_address=ends.remote,
+        remote_type=ends.remote_type,
+        relay=ends.relay,
+        rtt_ms=_ms(report.round_trip_s),
+        loss=report.loss,
+        bytes_per_second=None if report.rate is None else round(report.rate),
+    )
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1000
 
 
 def _stage_times(link: Link) -> StageTimes:

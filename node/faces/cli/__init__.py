@@ -7,9 +7,9 @@ client      the control API, seen from here
 output      for people or as JSON, without control characters from peers
 bars        progress
 running     run, stop
-asking      status, id, ls, peers, links
+asking      status, id, ls, peers
 mods        share, get, rm
-connecting  connect
+connecting  connect, links
 doctoring   doctor
 networks    networks and routers in words
 trying      demo, simulate

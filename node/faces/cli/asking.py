@@ -1,6 +1,5 @@
-"""Commands that ask a running node: status, id, ls, peers, links, vault with scrub, pin, unpin."""
+"""Commands that ask a running node: status, id, ls, peers, vault with scrub, pin, unpin."""
 
-import time
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -195,42 +194,6 @@ def peers(has: str | None, home: Path, as_json: bool) -> int:
 def _without_key(text: str) -> str:
     """A pasted link as the node is asked for it, which needs no key; raises BadLink."""
     return str(ModLink(link_in(text).mod_id))
-
-
-@click.command()
-@click.option("--watch", is_flag=True, help="Then show what changes, until Ctrl-C.")
-@options.asking
-def links(watch: bool, home: Path, as_json: bool) -> None:
-    """List the open links to peers."""
-    client = ControlClient(home)
-    last = client.get("/v1/links/changes")["last"] if watch else 0
-    told = client.get("/v1/links")
-    if as_json:
-        output.show_json(told)
-    else:
-        output.show_table(
-            output.LINK_HEADINGS,
-            (output.link_row(link) for link in told["links"]),
-            empty="No open links. They open when something is fetched.",
-        )
-    while watch:
-        told = client.get("/v1/links/changes", after=str(last))
-        last = told["last"]
-        _show_changes(told, as_json)
-
-
-def _show_changes(told: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        if told["changes"]:
-            output.show_json(told)
-        return
-    if told["missed"]:
-        click.echo(f"{counted(told['missed'], 'earlier change')} not shown: too many at once.")
-    for change in told["changes"]:
-        way = f"{change['path']}, {change['remote_address']}"
-        what = way if change["end"] is None else change["reason"]
-        at = output.time_of_day(time.time() - change["ago_s"])
-        click.echo(f"{at}  {change['peer_id']}  {change['event']:4}  {what}")
 
 
 @click.command()

@@ -27,7 +27,7 @@ COMMANDS = {
     "id": "asking",
     "ls": "asking",
     "peers": "asking",
-    "links": "asking",
+    "links": "connecting",
     "share": "versions.sharing",
     "get": "mods",
     "follow": "versions.following",

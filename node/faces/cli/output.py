@@ -46,18 +46,26 @@ def _padded(text: str, width: int) -> str:
     return text + " " * (width - columns(text))
 
 
+def aligned(rows: Sequence[Sequence[Any]]) -> list[str]:
+    """The lines of a table whose rows have as many cells each."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(columns, column)) for column in zip(*cells, strict=True)]
+    padded = [
+        [_padded(cell, width) for cell, width in zip(row, widths, strict=True)] for row in cells
+    ]
+    return ["  ".join(row).rstrip() for row in padded]
+
+
 def show_table(
     headings: Sequence[str], rows: Iterable[Sequence[Any]], empty: str, *, err: bool = False
 ) -> None:
     """Rows in aligned columns, never shortened so that ids can be copied; or the sentence."""
-    cells = [[printable(cell) for cell in row] for row in rows]
-    if not cells:
+    found = list(rows)
+    if not found:
         click.echo(empty, err=err)
         return
-    widths = [max(map(columns, column)) for column in zip(headings, *cells, strict=True)]
-    for row in [list(headings), *cells]:
-        padded = [_padded(cell, width) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(padded).rstrip(), err=err)
+    for line in aligned([headings, *found]):
+        click.echo(line, err=err)
 
 
 def show_facts(facts: Iterable[tuple[str, Any]], *, err: bool = False) -> None:
@@ -113,24 +121,3 @@ def milliseconds(value: float | None) -> str:
 def yes_no(value: bool | None) -> str:
     """Yes, no, or a dash for unknown."""
     return "-" if value is None else "yes" if value else "no"
-
-
-LINK_HEADINGS = (
-    *("PEER", "DIRECTION", "PATH", "ADDRESS", "ROUND TRIP"),
-    *("OPEN FOR", "SENT", "RECEIVED", "KEPT"),
-)
-
-
-def link_row(link: dict[str, Any]) -> tuple[str, ...]:
-    """The cells of a link, below `LINK_HEADINGS`."""
-    return (
-        link["peer_id"],
-        link["direction"],
-        link["path"],
-        link["remote_address"],
-        milliseconds(link["rtt_ms"]),
-        duration(link["age_s"]),
-        size(link["bytes_sent"]),
-        size(link["bytes_received"]),
-        yes_no(bool(link["kept"])),
-    )

@@ -12,6 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from node.links.channel.association_config import association_config
+from node.links.channel.carried import CarriedBytes
 from node.links.channel.channel import (
     CLOSED_BY_PEER,
     LABEL,
@@ -125,17 +126,17 @@ class NativeChannel:
             partial(PathModel, probes=dtls.ice.probes),
             own_init=exchanged[0] if exchanged else None,
         )
+        self._carried = CarriedBytes(self._association)
         self._rate = RateWatch(self._beat, self._loop, self._association, dtls.ice.data_slow)
-        self._read_waits = ReadWaits(
-            self._association, lambda: dtls.ice.round_trip_s, own_peer=own_peer
-        )
+        ice = dtls.ice
+        self._read_waits = ReadWaits(self._association, lambda: ice.round_trip_s, own_peer=own_peer)
         self._windows = dtls.ice.windows
         self._windows.join(self, self._association.limit_window)
         self._association.open_channel(LABEL, negotiated_id=STREAM)
         self._association.set_buffered_amount_low(STREAM, LOW_WATER_BYTES)
         # The channel is made of the DTLS path, which learns here what its end and packets go to.
         dtls.on_lost = self._end
-        dtls.carry(self._received, self._flush, self._path_changed)
+        dtls.carry(self._received, self._flush, self._path_changed, self._carried.total)
 
     # The interface of a link ----------------------------------------------------------------
 
@@ -281,9 +282,8 @@ class NativeChannel:
         if timeouts <= 1:
             self._timeouts_before = 0
             self._silent_since = now
-        most = _BLOCKED_TIMEOUTS - bool(self._timeouts_before)
-        if not self.dtls.ice.is_relayed:
-            most = _BLOCKED_DIRECT_TIMEOUTS
+        most_by_relay = _BLOCKED_TIMEOUTS - bool(self._timeouts_before)
+        most = most_by_relay if self.dtls.ice.is_relayed else _BLOCKED_DIRECT_TIMEOUTS
         if timeouts - self._timeouts_before >= most:
             self.dtls.ice.data_lost(self._silent_since)
         else:
@@ -326,12 +326,9 @@ class NativeChannel:
         sender = self._association.sender
         if self._is_held_back and sender is not None:
             self._beat.leaves(_TIMER_SLACK * sender.pacer.burst_s)
-        at = self._next_at()
-        self._beat.set(self._on_timer, None if at == inf else at)
-
-    def _next_at(self) -> float:
         next_at = self._association.next_timer()
-        return min(self._packet_size.next_at, inf if next_at is None else next_at)
+        at = min(self._packet_size.next_at, inf if next_at is None else next_at)
+        self._beat.set(self._on_timer, None if at == inf else at)
 
     # The size of packets --------------------------------------------------------------------
 
@@ -371,6 +368,7 @@ class NativeChannel:
         if not event.binary:
             self._end("the peer sent text on a channel for bytes")
         elif self.receiver is not None and not self.closed.done():
+            self._carried.received(event.data)
             self.receiver(event.data)
 
     def _happened(self, event: events.Event) -> None:

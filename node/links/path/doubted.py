@@ -81,7 +81,7 @@ class DoubtedPath(PathTraffic):
 
     def _flows(self) -> None:
         if not self._ended:
-            self.agent.data_arrived(self._loop.time())
+            self.agent.data_arrived(self._carried(), self._loop.time())
             self.flush()
 
     def _tell_doubt(self, since: float) -> None:

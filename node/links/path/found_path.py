@@ -1,16 +1,17 @@
-"""The path that ICE selected for a link."""
+"""The paths of a link as people know them: the one that ICE selected, and those kept beside it."""
 
 from dataclasses import dataclass
 
 from protocol.addresses import Address
 from protocol.ice.candidates import CandidateKind
+from protocol.ice.paths.report import PathReport
 from protocol.identity import PeerId
 from protocol.places.tenure import RELAYED, network_of
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPath:
-    """The two addresses of a selected pair (RFC 8445), and how each was learned.
+    """The two addresses of a pair (RFC 8445), and how each was learned.
 
     By a relay both are that of the relay, whose id is `relay`.
     """
@@ -31,3 +32,13 @@ class FoundPath:
     def network(self) -> bytes:
         """The public network of the peer's address as `network_of` gives it, or RELAYED."""
         return RELAYED if self.way == "relayed" else network_of(self.remote.host)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPath:
+    """One path of an open link at one moment: its ends, how good it is, and why it carries the link
+    or does not.
+    """
+
+    ends: FoundPath
+    report: PathReport

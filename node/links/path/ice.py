@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from node.links.failure import LinkAttemptFailed
 from node.links.path.doubted import DoubtedPath
-from node.links.path.found_path import FoundPath
+from node.links.path.found_path import FoundPath, MeasuredPath
 from node.links.path.naming import PairNames
 from node.links.path.paths import LinkPaths, named
 from node.links.path.remote_candidates import in_order
@@ -181,6 +181,15 @@ class IcePath(DoubtedPath):
             raise LookupError("there is no connection yet")
         return self._path
 
+    def paths(self) -> tuple[MeasuredPath, ...]:
+        """The path in use, and then those that are kept beside it; none if no pair is selected."""
+        if self._ended:
+            return ()
+        reports = self.agent.paths(self._loop.time())
+        return tuple(
+            MeasuredPath(self._names.path_of(one.base, one.remote), one) for one in reports
+        )
+
     # The handshake ----------------------------------------------------------------------------
 
     def leave_relay(self) -> bool:
@@ -285,7 +294,7 @@ class IcePath(DoubtedPath):
             return
         before = self._pair
         self._send_by(pair)
-        self._path = self._names.path_of(pair)
+        self._path = self._names.path_of(pair.base, pair.remote)
         if pair.relayed and not self._carries:
             self.relays.watch(pair.base, pair.round_trip_s)
         elif pair.relayed or pair.nominated:

@@ -8,7 +8,6 @@ from protocol.causes.tried import TriedPair
 from protocol.description import IceCandidate
 from protocol.ice.agent import IceAgent
 from protocol.ice.candidates import CandidateKind, LocalCandidate
-from protocol.ice.events import PairSelected
 from protocol.ice.pairs import PairReport
 from protocol.overlay.contacts import Contact
 
@@ -42,9 +41,9 @@ class PairNames:
         told = ", ".join(str(one.address) for one in theirs) or "none"
         return f"none of our addresses ({named}) fits theirs ({told})"
 
-    def path_of(self, pair: PairSelected) -> FoundPath:
-        """The path of a pair that was selected."""
-        ends = pair.base, pair.remote
+    def path_of(self, base: Address, remote: Address) -> FoundPath:
+        """The path of a pair that the agent has."""
+        ends = base, remote
         row = next(row for row in self._agent.report() if (row.base, row.remote) == ends)
         relay = self._relay_at(row.base)
         relay_id = relay.peer_id if relay is not None else None

@@ -10,6 +10,8 @@ from node.links.relaying.relays import LinkRelays
 from node.links.settings import LinkSettings
 from node.net.demux import PREFIX_BYTES
 from node.net.endpoint import Endpoint
+from node.relay.port import RelayPort
+from protocol.addresses import Address
 from protocol.description import IceCandidate, fresh_credentials
 from protocol.ice.agent import IceAgent
 from protocol.ice.candidates import IceCredentials, LocalCandidate
@@ -80,5 +82,10 @@ class LinkPaths:
             rng=self._rng,
             settings=self._settings.on_line(self.line.extra_s),
             allowance=self._allowance,
+            goes_by_stream=self._goes_by_stream,
         )
         return credentials, prefix, agent
+
+    def _goes_by_stream(self, base: Address) -> bool:
+        port = self.endpoint.port_at(base)
+        return isinstance(port, RelayPort) and port.goes_by_stream

@@ -29,18 +29,24 @@ class PathTraffic:
         self._take_records: Callable[[RecordBuffers], None] | None = None
         self._writable: Callable[[], None] | None = None
         self._path_changed: Callable[[], None] | None = None
+        self._carried: Callable[[], int] = _nothing
         self.datagrams = DtlsDatagrams(self._send)
 
     def carry_records(
         self,
         take: Callable[[RecordBuffers], None],
         writable: Callable[[], None],
-        path_changed: Callable[[], None] = lambda: None,
+        path_changed: Callable[[], None],
+        carried: Callable[[], int],
     ) -> None:
-        """Give application records to `take` from now on, and tell when `full` is over."""
+        """Give application records to `take` from now on, and tell when `full` is over.
+
+        `path_changed` is called when they leave by another pair than before. `carried` gives how
+        many bytes the link has carried so far.
+        """
         # DTLS is made of the ICE path, and takes records only after its handshake.
         self._take_records, self._writable = take, writable
-        self._path_changed = path_changed
+        self._path_changed, self._carried = path_changed, carried
         self._endpoint.call_when_writable(writable)
 
     # To the peer ------------------------------------------------------------------------------
@@ -139,4 +145,10 @@ class PathTraffic:
         if self._writable is not None:
             self._endpoint.call_no_more(self._writable)
         self._take_records = self._writable = self._path_changed = None
+        self._carried = _nothing
         self._port = None
+
+
+def _nothing() -> int:
+    """What a link has carried that does not carry records yet, or no more."""
+    return 0

@@ -35,6 +35,7 @@ class CapturingDtlsPath(DtlsPath):
         receive: Callable[[Packets], None],
         writable: Callable[[], None],
         path_changed: Callable[[], None],
+        carried: Callable[[], int],
     ) -> None:
         """As the base does, and note what arrives."""
 
@@ -42,7 +43,7 @@ class CapturingDtlsPath(DtlsPath):
             self._note(packets, ours=False)
             receive(packets)
 
-        super().carry(note_and_receive, writable, path_changed)
+        super().carry(note_and_receive, writable, path_changed, carried)
 
     def send_packets(self, packets: Packets) -> None:
         """As the base does, and note them."""

@@ -144,17 +144,19 @@ class DtlsPath(RTCDtlsTransport):
         receive: Callable[[Packets], None],
         writable: Callable[[], None],
         path_changed: Callable[[], None],
+        carried: Callable[[], int],
     ) -> None:
         """Give decrypted packets to `receive` from now on, as they arrive, in bursts.
 
         `writable` is called when the socket takes datagrams again after it had been `full`,
-        `path_changed` when they leave by another pair than before.
+        `path_changed` when they leave by another pair than before. `carried` gives how many bytes
+        the link has carried so far.
         """
         assert self._ssl is not None
         self._records = Records(self._ssl)
         self._receive = self._first(receive)
         self._register_data_receiver(self)  # for what is in aiortc's queue already
-        self.ice.carry_records(self._take_records, writable, path_changed)
+        self.ice.carry_records(self._take_records, writable, path_changed, carried)
 
     def _first(self, receive: Callable[[Packets], None]) -> Callable[[Packets], None]:
         """Tell ICE of the first packets, and then be out of the way."""

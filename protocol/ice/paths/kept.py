@@ -15,6 +15,13 @@ from protocol.ice.checker import Checker
 from protocol.ice.checklist import Checklist
 from protocol.ice.core import IceCore
 from protocol.ice.pairs import CandidatePair, PairState
+from protocol.ice.paths.report import (
+    JudgedPath,
+    PathReason,
+    PathReport,
+    reason_in_use,
+    reason_not_in_use,
+)
 from protocol.ice.paths.selector import PathClass, PathSelector, PathState
 
 _FLOWS_S: Final = 1.0
@@ -41,12 +48,32 @@ class KeptPaths:
         remote = pair.remote.address
         return PathState(
             key=(pair.base, remote),
-            path_class=PathClass.RELAYED if pair.relayed else PathClass.DIRECT,
+            path_class=self._class_of(pair),
             family=_IPV4 if pair.relayed else remote.family,
             round_trip_s=pair.quality.least_s,
             proved_at=pair.answered_at,
             barred_until=self._core.penalties.barred_until(pair.base, remote),
         )
+
+    def _class_of(self, pair: CandidatePair) -> PathClass:
+        if not pair.relayed:
+            return PathClass.DIRECT
+        return PathClass.STREAM if self._core.goes_by_stream(pair.base) else PathClass.RELAYED
+
+    def report(self, selected: CandidatePair, now: float) -> list[PathReport]:
+        """The selected path, and then those that are kept, the best first."""
+        kept = self.kept(selected, now)
+        in_use, others = self._judged(selected), [self._judged(pair) for pair in kept]
+        chooses = self._core.controlling
+        reason = reason_in_use(in_use, others, now, chooses=chooses)
+        found = [_reported(selected, in_use.state, reason, now, selected=True)]
+        for pair, one in zip(kept, others, strict=True):
+            reason = reason_not_in_use(one, in_use.state, now, chooses=chooses)
+            found.append(_reported(pair, one.state, reason, now, selected=False))
+        return found
+
+    def _judged(self, pair: CandidatePair) -> JudgedPath:
+        return JudgedPath(self.state(pair), pair.quality.answers and not pair.failures)
 
     def others(self, selected: CandidatePair | None) -> list[CandidatePair]:
         """All pairs that worked when they were last checked, but for the selected one."""
@@ -116,9 +143,13 @@ class KeptPaths:
 
     # Checks ---------------------------------------------------------------------------------
 
-    def data_arrived(self, selected: CandidatePair | None, now: float) -> None:
-        """Data of the peer have come lately: they go by the selected pair."""
+    def data_arrived(self, selected: CandidatePair | None, carried_bytes: int, now: float) -> None:
+        """Data of the peer have come lately: they go by the selected pair. The link has carried so
+        many bytes in all.
+        """
         self.heard_at = now
+        if selected is not None:
+            selected.quality.rate.note(carried_bytes, now)
         if self._check_at == inf and self.kept(selected, now):
             self._check_at = max(now, self._checked_at + limits.PATH_CHECK_BUSY_S)
 
@@ -150,3 +181,13 @@ class KeptPaths:
         self._check_at = now + limits.PATH_CHECK_BUSY_S
         for pair in (selected, *kept):
             self._checker.keep_up(pair, now, self._settings.rto_s + self.answer_s(pair), 1)
+
+
+def _reported(
+    pair: CandidatePair, state: PathState, reason: PathReason, now: float, *, selected: bool
+) -> PathReport:
+    quality = pair.quality
+    return PathReport(
+        *(pair.base, pair.remote.address, state.path_class, selected, reason),
+        *(state.round_trip_s, quality.loss, quality.rate.at(now)),
+    )

@@ -1,7 +1,9 @@
-"""How good one pair is, by what came of its checks: round trip, its variation, and loss."""
+"""How good one pair is: round trip, its variation and loss by its checks, and rate by its data."""
 
 from collections import deque
 from typing import Final
+
+from protocol.ice.paths.rate import CarriedRate
 
 _GAIN: Final = 1 / 8
 _VARIATION_GAIN: Final = 1 / 4
@@ -13,9 +15,12 @@ _REMEMBERED: Final = 16
 
 
 class PathQuality:
-    """Times are seconds. `round_trip_s` is None until one answer was to one datagram alone."""
+    """Times are seconds. `round_trip_s` is None until one answer was to one datagram alone.
 
-    __slots__ = ("_answers", "_counted", "_lately_s", "round_trip_s", "variation_s")
+    `rate` is told what the link carries while it goes by this pair.
+    """
+
+    __slots__ = ("_answers", "_counted", "_lately_s", "rate", "round_trip_s", "variation_s")
 
     def __init__(self) -> None:
         self.round_trip_s: float | None = None
@@ -23,6 +28,7 @@ class PathQuality:
         self._answers = 0  # a bit for each of the last datagrams, the latest lowest
         self._counted = 0
         self._lately_s: deque[float] = deque(maxlen=_REMEMBERED)
+        self.rate = CarriedRate()
 
     def answered(self, round_trip_s: float | None, transmissions: int) -> None:
         """A check was answered after so many datagrams; `round_trip_s` None: after which of them
@@ -48,6 +54,11 @@ class PathQuality:
     def _count(self, *, answered: bool) -> None:
         self._answers = (self._answers << 1 | answered) & ((1 << _REMEMBERED) - 1)
         self._counted = min(self._counted + 1, _REMEMBERED)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the last datagram of a check was answered; True before there was one."""
+        return not self._counted or bool(self._answers & 1)
 
     @property
     def least_s(self) -> float | None:

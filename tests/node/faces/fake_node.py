@@ -39,7 +39,7 @@ from node.environment import Environment
 from node.faces.api.server import ControlServer
 from node.home import Home
 from node.links.link import Link
-from node.links.path.found_path import FoundPath
+from node.links.path.found_path import FoundPath, MeasuredPath
 from node.links.pool.changes import LinkChanges
 from node.links.stages import Stage
 from node.runtime import Node
@@ -51,6 +51,8 @@ from protocol.content.link import LineageLink, ModLink
 from protocol.description import Description, DtlsRole, IceCandidate
 from protocol.errors import NameTaken
 from protocol.ice.candidates import CandidateKind
+from protocol.ice.paths.report import PathReason, PathReport
+from protocol.ice.paths.selector import PathClass
 from protocol.identity import Identity, PeerId, peer_id_text
 from protocol.reachability.clock_signs import ClockView
 from protocol.reachability.network_view import FilteringKind, MappingKind, NatKind, Verdict
@@ -288,6 +290,27 @@ PATH = FoundPath(
 )
 
 
+BEHIND = FoundPath(
+    *(ADDRESS, CandidateKind.RELAYED, ADDRESS, CandidateKind.RELAYED, bytes(range(20))),
+)
+PATHS: tuple[MeasuredPath, ...] = (
+    MeasuredPath(
+        PATH,
+        PathReport(
+            *(PATH.local, PATH.remote, PathClass.DIRECT, True, PathReason.CLASS),
+            *(0.0201, 0.0625, 1_234_567.8),
+        ),
+    ),
+    MeasuredPath(
+        BEHIND,
+        PathReport(
+            *(ADDRESS, ADDRESS, PathClass.RELAYED, False, PathReason.UNANSWERED),
+            *(None, 1.0, None),
+        ),
+    ),
+)
+
+
 CONE = KnownSide((4,), NatKind(MappingKind.ENDPOINT_INDEPENDENT, FilteringKind.DEPENDENT), relays=3)
 RANDOM = KnownSide((4, 6), NatKind(MappingKind.ENDPOINT_DEPENDENT, FilteringKind.DEPENDENT), 0)
 
@@ -300,6 +323,7 @@ class FakeLink:
     opened_at: float
     direction: str = "outgoing"
     path: FoundPath = PATH
+    paths: tuple[MeasuredPath, ...] = PATHS
     round_trip_s: float | None = 0.0205
     signaled_via: tuple[PeerId, ...] = (PEER,)
     bytes_sent: int = 100
@@ -381,12 +405,14 @@ class FakePool:
         self._answer = answer
         self.failure: Exception | None = None
         self.path = PATH
+        self.paths: tuple[MeasuredPath, ...] = PATHS
+        self.linked = [PEER]
         self.changes = LinkChanges()
         self.changes.uses(PEER, cast("Link", self._link(PEER)))
 
     def links(self) -> list[FakeLink]:
         self._answer("links")
-        return [self._link(PEER)]
+        return [self._link(peer_id) for peer_id in self.linked]
 
     def wanted_for(self, peer_id: PeerId) -> tuple[str, ...]:
         return ("a person asked for it",) if peer_id == PEER else ()
@@ -404,7 +430,8 @@ class FakePool:
         return DESCRIBED
 
     def _link(self, peer_id: PeerId) -> FakeLink:
-        return FakeLink(peer_id, asyncio.get_running_loop().time() - 3.0, path=self.path)
+        opened_at = asyncio.get_running_loop().time() - 3.0
+        return FakeLink(peer_id, opened_at, path=self.path, paths=self.paths)
 
 
 class FakeNode:

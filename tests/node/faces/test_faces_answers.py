@@ -32,7 +32,7 @@ from node.answers.dht import (
 from node.answers.mods import Announcement, GetResult, ModOffer, ModView, Removed, ShareResult
 from node.answers.network import ClockReport, FamilyReport, NetworkReport, SeenAddress
 from node.answers.pages import PageAnswer, PageServer, PageServers
-from node.answers.peers import LinkView, PeerView, StageTimes
+from node.answers.peers import LinkView, PathView, PeerView, StageTimes
 from node.answers.status import NodeIdentity, NodeStatus, RelayStatus, Stopping
 from node.content.progress import Progress, SourceRate
 from node.faces.api import forms
@@ -44,6 +44,8 @@ from protocol.causes.network_kind import NetworkKind, UpnpAnswer
 from protocol.causes.tried import KnownSide
 from protocol.content.link import LineageLink, ModLink
 from protocol.ice.candidates import CandidateKind
+from protocol.ice.paths.report import PathReason
+from protocol.ice.paths.selector import PathClass
 from protocol.identity import base32_text, peer_id_text
 from protocol.punching.pairs import Way
 from protocol.reachability.clock_signs import ClockVerdict, ClockView
@@ -247,6 +249,15 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
                 V6,
                 CandidateKind.PEER_REFLEXIVE,
                 None,
+                (
+                    PathView(
+                        *(PathClass.STREAM, False, PathReason.ROUND_TRIP, V4),
+                        *(CandidateKind.RELAYED, V4, CandidateKind.RELAYED, OTHER),
+                        None,
+                        0.0625,
+                        None,
+                    ),
+                ),
                 20.54,
             ),
             *(StageTimes(None, 1.04, 2.0, 3.0, 4.0), HERE, THERE, Way.BIRTHDAY, (OTHER,)),
@@ -262,6 +273,21 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "remote_address": "[2001:db8::1]:4001",
             "remote_type": "peer_reflexive",
             "relay": None,
+            "paths": [
+                {
+                    "kind": "stream",
+                    "selected": False,
+                    "reason": "round_trip",
+                    "local_address": "192.0.2.1:4001",
+                    "local_type": "relayed",
+                    "remote_address": "192.0.2.1:4001",
+                    "remote_type": "relayed",
+                    "relay": Q,
+                    "rtt_ms": None,
+                    "loss": 0.062,
+                    "bytes_per_second": None,
+                }
+            ],
             "rtt_ms": 20.5,
             "stages": {
                 "call_ms": None,

@@ -103,11 +103,11 @@ def test_links_are_watched_until_the_node_ends(
     assert status_of("links", "--watch") == exits.NOT_RUNNING
     printed = capsys.readouterr().out.splitlines()
     assert "PEER" in printed[0]
-    up, down = (line.split("  ", 1)[1] for line in printed[2:4])
+    up, down = (line.split("  ", 1)[1] for line in printed[5:7])
     assert up == f"{peer_id_text(PEER)}  up    direct, 127.0.0.1:5000"
     assert down == f"{peer_id_text(PEER)}  down  closed by us: idle"
-    assert printed[4] == f"{limits.LINK_CHANGES} earlier changes not shown: too many at once."
-    assert len(printed) == 5 + limits.LINK_CHANGES
+    assert printed[7] == f"{limits.LINK_CHANGES} earlier changes not shown: too many at once."
+    assert len(printed) == 8 + limits.LINK_CHANGES
 
 
 def test_what_changes_of_links_is_a_line_of_json_each_time(

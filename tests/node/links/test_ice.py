@@ -273,7 +273,7 @@ async def test_records_that_come_before_the_link_takes_them_wait_with_the_handsh
     receive(handshake, 21)
     assert list(ours.datagrams._queue) == [handshake, record, record, handshake]
     taken: list[object] = []
-    ours.carry_records(taken.append, lambda: None)
+    ours.carry_records(taken.append, lambda: None, lambda: None, lambda: 0)
     receive(record * 2, 21)
     assert taken == [[(record * 2, 21)]]
     await close(ours)

@@ -67,6 +67,7 @@ def make(channel: FakeChannel, handshake: NoiseHandshake) -> Link:
         peer.public_key,
         "outgoing" if initiator else "incoming",
         lambda: path,
+        tuple,
         own=NETWORK,
         peer=NETWORK,
         asked_at=0.0,

@@ -7,6 +7,7 @@ import pytest
 
 from node.runtime import Node
 from protocol import limits
+from protocol.ice.paths.selector import PathClass
 from tests.node.links.link_network import until
 from tests.node.streams.blocked import BLOCKED, FREE, node_at
 
@@ -63,3 +64,9 @@ async def test_links_without_udp_go_by_the_gateways(tmp_path: Path, *, both: boo
         async with asyncio.timeout(60):
             link = await friend.pool.connect(blocked.identity.peer_id)
         assert link.peer_id == blocked.identity.peer_id
+        await until(lambda: blocked.pool.get(friend.identity.peer_id))
+        theirs = blocked.pool.get(friend.identity.peer_id)
+        assert theirs is not None
+        assert {path.report.path_class for path in theirs.paths} == {PathClass.STREAM}
+        ours = PathClass.STREAM if both else PathClass.RELAYED
+        assert {path.report.path_class for path in link.paths} == {ours}

@@ -142,6 +142,7 @@ class Network:
         settings: IceSettings | None = None,
         nat: Nat | None = None,
         seed: int = 1,
+        goes_by_stream: Callable[[Address], bool] = lambda _base: False,
     ) -> End:
         agent = IceAgent(
             controlling=controlling,
@@ -150,6 +151,7 @@ class Network:
             rng=random.Random(f"{name}{seed}"),
             settings=settings or IceSettings(),
             allowance=NetworkAllowance(),
+            goes_by_stream=goes_by_stream,
         )
         end = End(name, agent, nat)
         self._all.append(end)

@@ -60,3 +60,12 @@ def test_paths_are_compared_without_the_queue_of_their_own_data() -> None:
     assert quality.least_s == 0.05
     quality.answered(0.09, 1)
     assert quality.least_s == 0.08
+
+
+def test_the_last_check_tells_whether_a_path_answers() -> None:
+    quality = PathQuality()
+    assert quality.answers
+    quality.answered(0.1, 2)
+    assert quality.answers
+    quality.lost(1)
+    assert not quality.answers

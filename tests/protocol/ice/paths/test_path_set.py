@@ -9,6 +9,8 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.ice.events import ConsentLost
 from protocol.ice.pairs import PairReport
+from protocol.ice.paths.report import PathReason
+from protocol.ice.paths.selector import PathClass
 from protocol.stun.attributes import Attribute
 from protocol.stun.message import StunClass, decode_stun
 from tests.protocol.ice.ice_network import (
@@ -20,6 +22,7 @@ from tests.protocol.ice.ice_network import (
     B,
     End,
     Network,
+    about,
     connect,
 )
 
@@ -44,6 +47,11 @@ def relayed(network: Network) -> tuple[End, End]:
     """By two relays, of which the first is the nearer one."""
     a = network.add("a", controlling=True)
     b = network.add("b", controlling=False)
+    join_by_two_relays(network, a, b)
+    return a, b
+
+
+def join_by_two_relays(network: Network, a: End, b: End) -> None:
     for end, via, peer in ((a, VIA_A, VIA_B), (a, VIA2_A, VIA2_B), (b, VIA_B, VIA_A)):
         end.agent.add_local(RELAYED, via, via, network.now, peer=peer)
     b.agent.add_local(RELAYED, VIA2_B, VIA2_B, network.now, peer=VIA2_A)
@@ -52,7 +60,6 @@ def relayed(network: Network) -> tuple[End, End]:
     theirs = [(RELAYED, VIA_B, VIA_B), (RELAYED, VIA2_B, VIA2_B)]
     connect(network, a, b, ours, theirs)
     network.run(3)
-    return a, b
 
 
 def selected(end: End) -> Address:
@@ -70,7 +77,7 @@ def let_data_flow(network: Network, ends: tuple[End, ...], seconds: float) -> No
     """Tell the agents of data four times a second, as a link does."""
     for _ in range(round(seconds / FLOW_S)):
         for end in ends:
-            end.agent.data_arrived(network.now)
+            end.agent.data_arrived(0, network.now)
         network.run(FLOW_S)
 
 
@@ -221,7 +228,7 @@ def test_a_path_that_loses_data_is_left_at_once_and_alone_for_longer_each_time()
     lost_at = []
     for _ in range(round(1200 / FLOW_S)):
         for end in (a, b):
-            end.agent.data_arrived(network.now)
+            end.agent.data_arrived(0, network.now)
         if selected(a) == VIA_A:
             assert a.agent.leave_selected(network.now)
             lost_at.append(network.now)
@@ -330,3 +337,73 @@ def test_answers_that_others_send_again_prove_no_path() -> None:
         network.deliver(a, data, source, VIA_A if source == VIA_B else VIA2_A)
     assert row(a, VIA2_A).answered_at == before
     assert a.refused
+
+
+def test_all_kept_paths_are_told_with_what_was_measured_and_why() -> None:
+    network = Network(0.05)
+    ends = relayed(network)
+    for carried_bytes in range(0, 12_000, 1000):
+        for end in ends:
+            end.agent.data_arrived(carried_bytes, network.now)
+        network.run(FLOW_S)
+    for end, bases in zip(ends, ([VIA_A, VIA2_A], [VIA_B, VIA2_B]), strict=True):
+        in_use, other = end.agent.paths(network.now)
+        assert [in_use.base, other.base] == bases
+        assert (in_use.selected, other.selected) == (True, False)
+        assert in_use.reason is other.reason is PathReason.ROUND_TRIP
+        assert in_use.path_class is other.path_class is PathClass.RELAYED
+        assert (in_use.round_trip_s, other.round_trip_s) == (about(0.08), about(0.12))
+        assert (in_use.loss, other.loss) == (0.0, 0.0)
+        assert (in_use.rate, other.rate) == (about(4000), None)
+    network.lost = drop(VIA2_A, VIA2_B)
+    let_data_flow(network, ends, 6)
+    in_use, other = ends[0].agent.paths(network.now)
+    assert in_use.reason is PathReason.ONLY
+    assert other.reason is PathReason.UNANSWERED
+    assert other.loss > 0
+    assert in_use.rate is None, "nothing more was carried"
+
+
+def test_a_path_that_was_left_carries_nothing_any_more_and_the_next_one_begins_with_no_rate() -> (
+    None
+):
+    network = Network(0.05)
+    a, b = relayed(network)
+    for carried_bytes in range(0, 12_000, 1000):
+        for end in (a, b):
+            end.agent.data_arrived(carried_bytes, network.now)
+        network.run(FLOW_S)
+    assert a.agent.leave_selected(network.now)
+    a.agent.data_arrived(12_000, network.now)
+    in_use, left = a.agent.paths(network.now)
+    assert (in_use.base, in_use.rate) == (VIA2_A, None)
+    assert left.reason is PathReason.LEFT
+    network.run(FLOW_S)
+    a.agent.data_arrived(13_000, network.now)
+    assert a.agent.paths(network.now)[0].rate == about(4000)
+    network.run(1)
+    assert [path.rate for path in a.agent.paths(network.now)][1] is None
+
+
+def test_no_path_is_told_before_one_is_selected() -> None:
+    network = Network()
+    assert network.add("a", controlling=True).agent.paths(network.now) == []
+
+
+def test_a_relay_that_is_reached_by_a_stream_comes_last() -> None:
+    """The nearer one is, so the link goes by the other, and says so."""
+    network = Network(0.05)
+    streams: set[Address] = set()
+    a = network.add("a", controlling=True, goes_by_stream=streams.__contains__)
+    b = network.add("b", controlling=False)
+    join_by_two_relays(network, a, b)
+    assert selected(a) == VIA_A
+    streams.add(VIA_A)
+    let_data_flow(network, (a, b), 3)
+    assert (selected(a), selected(b)) == (VIA2_A, VIA2_B)
+    in_use, other = a.agent.paths(network.now)
+    assert (in_use.path_class, in_use.reason) == (PathClass.RELAYED, PathReason.CLASS)
+    assert (other.path_class, other.reason) == (PathClass.STREAM, PathReason.CLASS)
+    streams.clear()
+    let_data_flow(network, (a, b), 20)
+    assert selected(a) == VIA_A
