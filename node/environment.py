@@ -5,11 +5,12 @@ can make one history.
 """
 
 import asyncio
+import os
 import random
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from node.interfaces import host_addresses
@@ -40,7 +41,8 @@ class Environment:
     `udp_socket` binds a socket, or is None where the loop makes its own (a simulated internet).
     `find_router` looks for a UPnP router; None: the node asks no router. `thread_cpu_s` gives the
     CPU seconds that the calling thread has used. `file_times`: whether files have the times of this
-    environment; those of a simulation are of the real machine, other ones each time.
+    environment; those of a simulation are of the real machine, other ones each time. `variables`:
+    those of the process, which name an HTTP proxy if there is one.
     """
 
     wall: Callable[[], float] = time.time
@@ -50,6 +52,7 @@ class Environment:
     find_router: Callable[[], Awaitable[Router | None]] | None = find_router
     thread_cpu_s: Callable[[], float] = time.thread_time
     file_times: bool = True
+    variables: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def check_randomness(self) -> None:
         """Raise InsecureRandomness for a seeded source on a loop that runs in real time."""

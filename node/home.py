@@ -14,9 +14,11 @@ vault/reserve/     room that is given up where removing a mod or starting needs 
 lock, lock.held    held while a node runs; the second where the file system has no locks
 """
 
+import asyncio
 import json
 import logging
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +290,33 @@ def _in_use(path: Path, held: LockHeld) -> str:
     if held.mark is None:
         return sentence
     return f"{sentence}, on {held.machine}; if none does any more, delete {held.mark}"
+
+
+class ContactSaving:
+    """Keeps contacts in a home for the next start. `contacts` names those of now."""
+
+    def __init__(self, home: Home, contacts: Callable[[], list[Contact]]) -> None:
+        self._home = home
+        self._contacts = contacts
+        self._reserve = reserve_of(home.path)
+
+    async def run(self, joined: asyncio.Event) -> None:
+        """Save them regularly once the node has joined, until cancelled."""
+        await joined.wait()
+        while True:
+            self.save()
+            await asyncio.sleep(limits.SAVE_CONTACTS_S)
+
+    def save(self) -> None:
+        """Save them now, if there are any; a disk that refuses is logged."""
+        contacts = self._contacts()
+        self._reserve.refill()
+        if not contacts:
+            return
+        try:
+            self._home.save_contacts(contacts)
+        except LocalError as error:
+            _log.warning("contacts not saved: %s", error)
 
 
 def reserve_of(path: Path) -> Reserve:

@@ -12,7 +12,7 @@ from math import inf
 from pathlib import Path
 
 from node.answers.network import ClockReport
-from node.answers.status import NodeStatus, RelayStatus, StreamStatus
+from node.answers.status import NodeStatus
 from node.config import Config
 from node.content.homes import HomeGuard
 from node.content.origins.origins import Origins
@@ -25,7 +25,7 @@ from node.doctor import Doctor
 from node.environment import Environment
 from node.following.following import Following
 from node.following.hearing import Hearing
-from node.home import Home, reserve_of
+from node.home import ContactSaving, Home
 from node.links.path.paths import LinkPaths
 from node.links.pool.pool import LinkPool
 from node.links.pool.wants import Want
@@ -43,9 +43,8 @@ from node.sharing import Sharing
 from node.streams.gateway import StreamGateway
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.addresses import Address
 from protocol.causes.clock import clock_sentence
-from protocol.errors import BadConfig, LocalError
+from protocol.errors import BadConfig
 from protocol.identity import PeerId, peer_id_text
 from protocol.overlay.bootstrap import Bootstrap
 from protocol.places.usefulness import Usefulness
@@ -89,12 +88,13 @@ class Node:
             if config.upnp == "on" and not config.hide_address
             else replace(environment, find_router=None)
         )
+        overlay = overlay or OverlaySettings()
         self._overlay = replace(
-            overlay or OverlaySettings(),
+            overlay,
             unreachable=config.plays_unreachable,
             paths=config.paths,
             relay=config.relay_settings(),
-            streams=config.streams == "on",
+            streams=overlay.streams and config.streams == "on",
         )
         self.counters = Counters()
         self._say = say
@@ -107,7 +107,6 @@ class Node:
         self.identity = home.identity(environment.rng, self._overlay.puzzle_bits)
         self._started_at = 0.0
         self._kept_links: dict[PeerId, Want] = {}
-        self._reserve = reserve_of(home.path)
         self._tasks = TaskOwner("node")
         self._usefulness = Usefulness(self._standing)
 
@@ -145,18 +144,9 @@ class Node:
         found = [*self._tasks.defects]
         if hasattr(self, "membership"):
             found += self.membership.tasks.defects
-        if hasattr(self, "gateway"):
-            found += self.gateway.defects
-        if hasattr(self, "pool"):
-            found += self.pool.defects
-        if hasattr(self, "sharing"):
-            found += self.sharing.defects
-        if hasattr(self, "downloads"):
-            found += self.downloads.defects
-        if hasattr(self, "hearing"):
-            found += self.hearing.defects
-        if hasattr(self, "following"):
-            found += self.following.defects
+        for room in ("gateway", "pool", "sharing", "downloads", "hearing", "following"):
+            if hasattr(self, room):
+                found += getattr(self, room).defects
         return found
 
     @property
@@ -187,10 +177,11 @@ class Node:
         self.membership.start()
         if self._takes_streams:
             await self.gateway.start(self.home.certificate)
-            self._tasks.start(self._take_streams_at_443(), name="take streams at 443")
+            public = self.membership.own_network.until_public()
+            self._tasks.start(self.gateway.listen_at_443(public), name="take streams at 443")
         self.downloads.start()
         await self.following.start()
-        self._tasks.start(self._save_contacts_regularly(), name="save contacts")
+        self._tasks.start(self._saving.run(self.joined), name="save contacts")
         self._tasks.start(self._prepare_links(), name="prepare links")
         self._tasks.start(self._check_links_after_moves(), name="check links")
         self._tasks.start(self.transfers.follow_hours(), name="follow limits by the hour")
@@ -199,6 +190,7 @@ class Node:
         """Make and open every room; `undoing` ends what is open so far, the last first."""
         undoing.callback(self.home.close)
         self.membership = self._make_membership()
+        self._saving = ContactSaving(self.home, self.membership.server.bootstrappable_neighbors)
         undoing.push_async_callback(self.membership.stop)
         await self._bind()
         self._certificate = load_or_create(self.home.certificate, self.environment)
@@ -281,9 +273,8 @@ class Node:
 
     @property
     def _takes_streams(self) -> bool:
-        """A simulated internet has no TCP; a node that plays an unreachable one lets none in."""
-        is_real = self.environment.udp_socket is not None
-        return is_real and self._overlay.streams and not self.config.plays_unreachable
+        """Whether it is a gateway: a node that plays an unreachable one lets none in."""
+        return self._overlay.streams and not self.config.plays_unreachable
 
     def _make_relays(self) -> LinkRelays:
         membership = self.membership
@@ -321,7 +312,7 @@ class Node:
     async def stop(self) -> None:
         """End everything in order: calls, downloads, links, overlay, sockets, vault, lock."""
         self.membership.callee.refuse_calls()
-        self._save_contacts()
+        self._saving.save()
         # Side by side, as a link to a peer that is gone may take most of the time that there is.
         await asyncio.gather(self.membership.leave(), self._close_links())
         await self._tasks.close()
@@ -351,29 +342,6 @@ class Node:
             await own_network.until(lambda: own_network.moves > moves)  # noqa: B023 - awaited here
             self.pool.doubt_links()
             self.downloads.try_again()
-
-    async def _take_streams_at_443(self) -> None:
-        """A public node takes streams by the port that nearly every network lets out, if it may."""
-        network = self.membership.own_network
-        await network.until(lambda: network.view().verdict is Verdict.PUBLIC)
-        for bound in list(self.membership.endpoint.addresses.values()):
-            await self.gateway.listen(Address(bound.host, limits.STREAM_PORT))
-
-    async def _save_contacts_regularly(self) -> None:
-        await self.joined.wait()
-        while True:
-            self._save_contacts()
-            await asyncio.sleep(limits.SAVE_CONTACTS_S)
-
-    def _save_contacts(self) -> None:
-        contacts = self.membership.server.bootstrappable_neighbors()
-        self._reserve.refill()
-        if not contacts:
-            return
-        try:
-            self.home.save_contacts(contacts)
-        except LocalError as error:
-            _log.warning("contacts not saved: %s", error)
 
     def keep_link(self, peer_id: PeerId, *, keep: bool) -> None:
         """Keep the link to a peer up until the node stops, as a person asks, or not any more.
@@ -409,13 +377,7 @@ class Node:
             forwarded_calls=overlay.registrar.forwarded,
             records=len(overlay.store),
             records_refused=dict(sorted(self.membership.republisher.refused().items())),
-            relay=RelayStatus(
-                on=self.membership.relay.settings.is_on,
-                allocations=self.membership.relay.allocations,
-                bytes_today=self.membership.relay.bytes_today,
-                bytes_a_day=self.config.relay_bytes_a_day,
-                rate=self.config.relay_rate,
-            ),
+            relay=self.membership.relay.status(),
             links=len(self.pool.links()),
             datagrams_received=self.counters.datagrams_received,
             datagrams_sent=self.counters.datagrams_sent,
@@ -423,12 +385,7 @@ class Node:
             bytes_sent=self.counters.bytes_sent,
             round_trip_ms=self.membership.own_network.line.round_trip_ms,
             slow_line=self.membership.own_network.line.is_slow,
-            streams=StreamStatus(
-                listening=self.gateway.listening,
-                served=self.gateway.served,
-                gateways=tuple(one.gateway for one in self.membership.streams.kept),
-                failures=tuple(self.membership.own_streams.failures),
-            ),
+            streams=self.membership.streams.status(self.gateway.listening, self.gateway.served),
             refused=dict(sorted((self.counters.refused + self.sharing.refusals).items())),
         )
 

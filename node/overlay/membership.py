@@ -134,7 +134,7 @@ class Membership:
         self, identity: Identity, counters: Counters
     ) -> tuple[OwnStreams, StreamKeeper]:
         """The streams of this node, and what opens them when UDP is silent."""
-        dialer = StreamDialer(identity, self.environment.rng, self.settings.puzzle_bits)
+        dialer = StreamDialer(identity, self.environment, self.settings.puzzle_bits)
 
         def ended(stream: OwnStream) -> None:
             keeper.ended(stream)
@@ -250,7 +250,7 @@ class Membership:
             (self._tell_of_slow_line(), "tell of a slow line"),
         ):
             self._upkeep.append(self.tasks.start(work, name=name))
-        if self.settings.streams and self.environment.udp_socket is not None:
+        if self.settings.streams:
             self._upkeep.append(self.tasks.start(self.streams.run(), name="watch UDP"))
         self._moves.start()
 

@@ -7,6 +7,7 @@ dropped.
 import asyncio
 from collections.abc import Callable, Iterable
 
+from node.answers.status import RelayStatus
 from node.counters import Counters
 from node.environment import Environment
 from node.net.endpoint import Endpoint
@@ -84,6 +85,17 @@ class RelayService:
     def bytes_today(self) -> int:
         """Bytes forwarded since the day began."""
         return self._turn.meter.today(self._time())
+
+    def status(self) -> RelayStatus:
+        """What it does now."""
+        settings = self.settings
+        return RelayStatus(
+            settings.is_on,
+            self.allocations,
+            self.bytes_today,
+            settings.bytes_a_day,
+            settings.rate,
+        )
 
     def serves(self, address: Address) -> bool:
         """Whether a client at this address has an allocation here."""

@@ -159,9 +159,14 @@ class StreamConnection(asyncio.Protocol):
             self.connection_lost(None)
 
     def send(self, data: bytes) -> None:
-        """Send, however much waits already."""
-        if not self.is_lost:
+        """Send, however much waits already; nothing, once the connection is ending."""
+        if not self.is_ending:
             self.transport.write(data)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the connection has ended, or either side has begun to end it."""
+        return self.is_lost or self.transport.is_closing()
 
     def abort(self) -> None:
         """End at once; nothing is waited for."""

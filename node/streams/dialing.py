@@ -1,12 +1,12 @@
 """Opens a stream to a gateway: TCP, a proxy where the environment names one, TLS, proof."""
 
 import asyncio
-import os
 import ssl
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
+from node.environment import Environment
 from node.machine.refusals import reason_of
 from node.streams.connection import StreamConnection
 from node.streams.tls import client_context, shown_fingerprint
@@ -14,7 +14,6 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import LinkClosed, ModswarmError, Oversized, StreamFailed
 from protocol.identity import Identity, PeerId
-from protocol.randomness import Random
 from protocol.streams.handshake import (
     NONCE_BYTES,
     STREAM_REPLY_BYTES,
@@ -36,16 +35,16 @@ class OpenedStream:
 
 @dataclass(frozen=True)
 class StreamDialer:
-    """Opens streams as `identity`. `environ` names the proxy, as `os.environ` does."""
+    """Opens streams as `identity`, by the proxy that the environment's variables name."""
 
     identity: Identity
-    rng: Random
+    environment: Environment
     puzzle_bits: int = limits.PUZZLE_BITS
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def proxy_to(self, host: str) -> Proxy | None:
         """The proxy on the way to an IP literal; raises BadConfig."""
-        return None if goes_past(self.environ, host) else proxy_in(self.environ)
+        variables = self.environment.variables
+        return None if goes_past(variables, host) else proxy_in(variables)
 
     async def dial(self, to: Address, expected: PeerId | None) -> OpenedStream:
         """A stream to a gateway at this address of TCP; raises StreamFailed, BadConfig."""
@@ -109,7 +108,7 @@ class StreamDialer:
 
     async def _prove(self, connection: StreamConnection, expected: PeerId | None) -> OpenedStream:
         terms = StreamTerms(self.identity, shown_fingerprint(connection), self.puzzle_bits)
-        handshake = ClientHandshake(terms, self.rng.randbytes(NONCE_BYTES), expected)
+        handshake = ClientHandshake(terms, self.environment.rng.randbytes(NONCE_BYTES), expected)
         connection.send(handshake.hello)
         connection.send(handshake.prove(await connection.take(STREAM_REPLY_BYTES)))
         wait_s = wait_of(await connection.take(VERDICT_BYTES))

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from node.counters import Counters
@@ -123,6 +123,14 @@ class StreamGateway:
             _log.info("no streams are taken at %s: %s", address, error)
             return False
         return True
+
+    async def listen_at_443(self, public: Awaitable[None]) -> None:
+        """Once the node knows that it is public, take streams by the port that nearly every
+        network lets out, where the system lets it.
+        """
+        await public
+        for bound in list(self._endpoint.addresses.values()):
+            await self.listen(Address(bound.host, limits.STREAM_PORT))
 
     async def close(self) -> None:
         """End every stream."""

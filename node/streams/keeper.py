@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
+from node.answers.status import StreamStatus
 from node.net.endpoint import Endpoint
 from node.streams.client import OwnStream, OwnStreams
 from protocol import limits
@@ -59,6 +60,11 @@ class StreamKeeper:
     def kept(self) -> tuple[OwnStream, ...]:
         """The gateways' streams, the one that leads first."""
         return tuple(self._kept)
+
+    def status(self, listening: tuple[Address, ...], served: int) -> StreamStatus:
+        """By what this node goes now; it takes streams at `listening`, and serves some."""
+        gateways = tuple(one.gateway for one in self._kept)
+        return StreamStatus(listening, served, gateways, tuple(self._streams.failures))
 
     async def run(self) -> None:
         """Watch, until cancelled."""

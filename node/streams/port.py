@@ -89,7 +89,7 @@ class StreamPort:
     def _write(self, data: bytes) -> None:
         if self._connection.full:
             self._counters.refused["stream_full"] += 1
-        elif data and not self._connection.is_lost:
+        elif data:
             self._connection.send(data)
 
     def send_framed(self, buffer: bytes, size: int, address: Address | None) -> None:
@@ -125,7 +125,7 @@ class StreamPort:
 
     def is_closing(self) -> bool:
         """Whether the stream has ended."""
-        return self._connection.is_lost
+        return self._connection.is_ending
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """`sockname` and `socket`, as asyncio's transports do."""

@@ -40,7 +40,7 @@ from simulations.residents.pairs import (
 )
 from simulations.residents.sites import SITES
 from simulations.residents.whole import WholeResident
-from simulations.residents.world import World
+from simulations.residents.world import World, simulated_settings
 from simulations.runtime.running import run_virtually
 from simulations.seeds import derive_rng
 
@@ -126,7 +126,8 @@ def _joined(hashes: list[str]) -> str:
 async def _world(parameters: Parameters, folder: Path) -> tuple[list[Pair], str]:
     shares = parse_mix(parameters.mix)
     latency = latency_of(parameters.latency_matrix, parameters.seed)
-    world = World(parameters.seed, latency=latency, folder=folder)
+    settings = simulated_settings(streams=True)
+    world = World(parameters.seed, latency=latency, settings=settings, folder=folder)
     rng = derive_rng(parameters.seed, "pairs")
     drawn = [rng.choices(list(shares), list(shares.values()), k=2) for _ in range(parameters.pairs)]
     with virtual_libraries(world.internet):

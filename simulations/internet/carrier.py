@@ -101,6 +101,14 @@ class Carrier:
         """How long a packet of one host takes to another's line, across the public internet."""
         return LOOPBACK_S if sender is receiver else self._rows[sender.site][receiver.site]
 
+    def core(self) -> Pipe | None:
+        """What the public internet does to packets besides taking time; None: nothing."""
+        return self._core
+
+    def separates(self, one: Host, other: Host) -> bool:
+        """Whether a partition is between two hosts now."""
+        return self._partition is not None and self._partition.separates(one, other)
+
     # out
 
     def send(
@@ -312,8 +320,8 @@ class Carrier:
         if host.barred is not None:
             self._drop(host.barred, packet)
             return
-        if (cut is not None and cut.separates(sender.host, host)) or (
-            self._partition is not None and self._partition.separates(sender.host, host)
+        if (cut is not None and cut.separates(sender.host, host)) or self.separates(
+            sender.host, host
         ):
             self._drop(Fate.PARTITIONED, packet)
             return

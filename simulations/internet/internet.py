@@ -26,6 +26,7 @@ from simulations.internet.log import EventLog, Fate
 from simulations.internet.names import Names
 from simulations.internet.sockets import Sockets
 from simulations.internet.space import LAN_ONE_WAY_S, Box, Place, Space
+from simulations.internet.tcp.sockets import Tcp
 from simulations.runtime.loop import VirtualLoop
 from simulations.seeds import derive_rng
 
@@ -36,7 +37,7 @@ class Internet:
     """The topology: which hosts and boxes there are, where, and behind what.
 
     `carrier` moves their packets, `log` hashes the history, `names` is the resolver's table, and
-    `sockets` opens sockets on the hosts.
+    `sockets` opens sockets on the hosts, `tcp` connects them.
     """
 
     def __init__(self, loop: VirtualLoop, seed: int | str, latency: Latency | None = None) -> None:
@@ -63,6 +64,7 @@ class Internet:
             port_rng=derive_rng(seed, "ports"),
             send=self.carrier.send,
         )
+        self.tcp = Tcp(loop, self.carrier, self.names)
         # The loop has to be there first, and its network calls end here: hence this one hook.
         loop.use_network(self)
 

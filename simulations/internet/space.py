@@ -85,3 +85,11 @@ class Box(Place):
     def inbound(self, destination: HostPort, remote: HostPort, now: float) -> HostPort | Fate:
         """The inside endpoint that a packet from `remote` goes to, or why it goes nowhere."""
         raise NotImplementedError
+
+    def passes_tcp(self, port: int) -> bool:
+        """Whether connections to a port get out."""
+        raise NotImplementedError
+
+    def shown_of(self, address: str) -> str:
+        """The outside address of a connection from an inside one."""
+        raise NotImplementedError

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from node.links.link import Link
 from node.links.stages import Stage
+from protocol import limits
 from protocol.errors import ModswarmError
 from protocol.reachability.network_view import Verdict
 from simulations.internet.boxes.nat import Nat
@@ -52,10 +53,17 @@ class PairOutcome:
         return self.way != "none"
 
 
-async def populate_publics(world: World, count: int, *, v6: bool = False) -> list[WholeResident]:
+async def populate_publics(
+    world: World,
+    count: int,
+    *,
+    v6: bool = False,
+    relay_rate: int = limits.RELAY_BYTES_PER_SECOND,
+) -> list[WholeResident]:
     """Whole nodes on public hosts, joined: contacts of the others, and their relays."""
     publics = [_whole(world, Site(v6=v6)) for _ in range(count)]
     for one in publics:
+        one.relay_rate = relay_rate
         await one.start()
         await asyncio.sleep(JOIN_SPACING_S)
     for one in publics:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from node.config import Config
 from node.runtime import Node
+from protocol import limits
 from simulations.residents.world import Resident
 
 
@@ -16,6 +17,7 @@ class WholeResident(Resident):
     hides_address: bool = False
     cache_bytes: int = 0
     vault_bytes: int = 0
+    relay_rate: int = limits.RELAY_BYTES_PER_SECOND
 
     @property
     def home(self) -> Path:
@@ -48,6 +50,7 @@ class WholeResident(Resident):
                     hide_address=self.hides_address,
                     cache_bytes=self.cache_bytes,
                     vault_bytes=self.vault_bytes,
+                    relay_rate=self.relay_rate,
                 ),
                 self.environment(),
                 lambda _: None,

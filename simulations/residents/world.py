@@ -44,9 +44,15 @@ JOIN_SPACING_S = 0.05
 
 
 def simulated_settings(**changes: Any) -> OverlaySettings:
-    """The product's settings, with an identity puzzle that costs nothing to solve."""
+    """The product's settings, with an identity puzzle that costs nothing to solve.
+
+    Streams are left out unless they are asked for: most worlds pass UDP, and certificates cost.
+    """
+    usual = OverlaySettings(
+        puzzle_bits=0, cipher=RememberedAgreements(), peers_remembered=512, streams=False
+    )
     return replace(
-        OverlaySettings(puzzle_bits=0, cipher=RememberedAgreements(), peers_remembered=512),
+        usual,
         **changes,
     )
 
@@ -115,6 +121,7 @@ class Resident:
             find_router=lambda: find_router(self.host),
             thread_cpu_s=lambda: 0.0,  # what this machine takes must change nothing
             file_times=False,
+            variables={},
         )
 
     def make_membership(self) -> Membership:

@@ -35,8 +35,29 @@ class DatagramSockets(Protocol):
         ...
 
 
+class StreamSockets(Protocol):
+    """What connects and listens by TCP on a simulated internet."""
+
+    async def create_connection(
+        self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """As asyncio's; OSError where the connection is refused."""
+        ...
+
+    async def create_server(
+        self, make: Callable[[], asyncio.BaseProtocol], host: str, port: int
+    ) -> Any:
+        """As asyncio's; what it returns has `close`."""
+        ...
+
+
 class Network(Protocol):
     """What answers a loop's network calls: a simulated internet."""
+
+    @property
+    def tcp(self) -> StreamSockets:
+        """What connects and listens by TCP."""
+        ...
 
     @property
     def names(self) -> Resolver:
@@ -50,7 +71,7 @@ class Network(Protocol):
 
 
 class NetworkCalls(asyncio.AbstractEventLoop):
-    """Names and datagrams of a loop: `network` answers, once an internet is built on the loop."""
+    """Names, datagrams and connections of a loop, answered by `network`, a simulated internet."""
 
     def __init__(self) -> None:
         self.network: Network | None = None
@@ -81,6 +102,29 @@ class NetworkCalls(asyncio.AbstractEventLoop):
         return await self.require_network().sockets.create_datagram_endpoint(
             protocol_factory, local_addr, remote_addr, family
         )
+
+    async def create_connection(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str,
+        port: int,
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """A connection by TCP on the simulated internet."""
+        return await self.require_network().tcp.create_connection(protocol_factory, host, port)
+
+    async def create_server(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        host: str,
+        port: int,
+        *,
+        backlog: int = 100,
+    ) -> Any:
+        """A listening socket of TCP on the simulated internet, without a limit of its queue."""
+        return await self.require_network().tcp.create_server(protocol_factory, host, port)
+
+    start_tls = asyncio.BaseEventLoop.start_tls
+    """TLS itself is the real one: it needs of a loop what this one has."""
 
     def resolver_call(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The simulated counterpart of a blocking resolver call; any other function as it is."""

@@ -72,8 +72,6 @@ class RefusesRealWorld(asyncio.AbstractEventLoop):
     connect_accepted_socket = _refused("connect_accepted_socket")
     connect_read_pipe = _refused("connect_read_pipe")
     connect_write_pipe = _refused("connect_write_pipe")
-    create_connection = _refused("create_connection")
-    create_server = _refused("create_server")
     create_unix_connection = _refused("create_unix_connection")
     create_unix_server = _refused("create_unix_server")
     sendfile = _refused("sendfile")
@@ -86,7 +84,6 @@ class RefusesRealWorld(asyncio.AbstractEventLoop):
     sock_sendall = _refused("sock_sendall")
     sock_sendfile = _refused("sock_sendfile")
     sock_sendto = _refused("sock_sendto")
-    start_tls = _refused("start_tls")
     subprocess_exec = _refused("subprocess_exec")
     subprocess_shell = _refused("subprocess_shell")
 

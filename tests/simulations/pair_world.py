@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from node.links.link import Link
+from protocol import limits
 from simulations.internet import Latency, Nat, UniformLatency
 from simulations.libraries.seams import virtual_libraries
 from simulations.residents.pairs import PairOutcome, move_in, populate_publics, settle, try_link
 from simulations.residents.sites import SITES, Site
 from simulations.residents.whole import WholeResident
-from simulations.residents.world import World
+from simulations.residents.world import World, simulated_settings
 
 PUBLICS = 12
 ROUND_TRIP_S = 0.1
@@ -67,11 +68,22 @@ async def pair_world(
     v6: bool = False,
     seed: int = 1,
     latency: Latency | None = None,
+    streams: bool = False,
+    relay_rate: int = limits.RELAY_BYTES_PER_SECOND,
 ) -> AsyncIterator[Town]:
-    """A settled overlay, every two of whose sites are 100 ms of round trip apart by default."""
-    world = World(seed, latency=latency or UniformLatency(ROUND_TRIP_S), folder=folder)
+    """A settled overlay, every two of whose sites are 100 ms of round trip apart by default.
+
+    With `streams` its nodes are gateways, and go by streams where UDP is silent. `relay_rate` is
+    what each public node relays, in bytes a second.
+    """
+    world = World(
+        seed,
+        latency=latency or UniformLatency(ROUND_TRIP_S),
+        settings=simulated_settings(streams=streams),
+        folder=folder,
+    )
     with virtual_libraries(world.internet):
-        nodes = await populate_publics(world, publics, v6=v6)
+        nodes = await populate_publics(world, publics, v6=v6, relay_rate=relay_rate)
         try:
             yield Town(world, nodes)
         finally:

@@ -441,8 +441,8 @@ def test_keyboard_interrupt_goes_straight_out(loop: VirtualLoop) -> None:
     "call",
     [
         lambda loop: loop.add_reader(0, print),
-        lambda loop: loop.create_connection(asyncio.Protocol, "127.0.0.1", 1),
-        lambda loop: loop.create_server(asyncio.Protocol, "127.0.0.1", 1),
+        lambda loop: loop.create_unix_connection(asyncio.Protocol, "/run/x"),
+        lambda loop: loop.create_unix_server(asyncio.Protocol, "/run/x"),
         lambda loop: loop.add_signal_handler(2, print),
         lambda loop: loop.subprocess_exec(asyncio.SubprocessProtocol, "true"),
         lambda _: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),

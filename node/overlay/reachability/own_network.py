@@ -201,10 +201,14 @@ class OwnNetwork:
 
     def _has_only_private(self, family: int) -> bool:
         """Whether other machines reach this one by addresses of private networks alone."""
+        found = self._hosts_bound(family)
+        return bool(found) and not any(map(is_global, found))
+
+    def _hosts_bound(self, family: int) -> list[str]:
+        """The addresses of this machine by which others might reach the node's port."""
         bound = self._bound[family].host
         hosts = self._own_hosts if bound in WILDCARDS else (bound,)
-        found = [one for one in filter(is_shareable, hosts) if (":" in one) == (family == 6)]
-        return bool(found) and not any(map(is_global, found))
+        return [one for one in filter(is_shareable, hosts) if (":" in one) == (family == 6)]
 
     def _is_global(self, contact: Contact) -> bool:
         return bool(smallest_network(self._networks_of, contact))
@@ -215,6 +219,19 @@ class OwnNetwork:
         """Wait until a condition on this object holds."""
         while not condition():
             await self._news.wait()
+
+    async def until_public(self) -> None:
+        """Wait until others are known to come in unasked, or seem to.
+
+        In a young overlay there is no contact that could try: a global IPv4 address of this machine
+        itself says enough, as servers have one.
+        """
+        await self.until(lambda: self.view().verdict is Verdict.PUBLIC or self._seems_public)
+
+    @property
+    def _seems_public(self) -> bool:
+        is_known = 4 not in self._bound or self._verdict(4) is not Verdict.UNKNOWN
+        return not is_known and any(map(is_global, self._hosts_bound(4)))
 
     def close(self) -> None:
         """Tell no more news."""

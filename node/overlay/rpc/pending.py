@@ -1,5 +1,6 @@
 """Requests of ours that wait for a response, and how they end."""
 
+import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -31,3 +32,13 @@ class Pending(NamedTuple):
     def is_to(self, peer: Contact, address: Address) -> bool:
         """Whether this peer was asked, at this address."""
         return self.address == address and self.contact.number == peer.number
+
+
+def resolving(future: asyncio.Future[Reply]) -> Callable[[Reply], None]:
+    """What gives a reply to who waits for this future, if somebody still does."""
+
+    def resolve(reply: Reply) -> None:
+        if not future.done():
+            future.set_result(reply)
+
+    return resolve

@@ -18,7 +18,7 @@ from node.overlay.rpc.admission import Admission, RefusedAgreements
 from node.overlay.rpc.deadlines import Deadlines
 from node.overlay.rpc.hello import Hellos
 from node.overlay.rpc.incoming import Incoming
-from node.overlay.rpc.pending import Pending, Reply
+from node.overlay.rpc.pending import Pending, Reply, resolving
 from node.overlay.rpc.unanswered import UnansweredRequests
 from node.overlay.settings import OverlaySettings
 from protocol import datagrams, limits
@@ -339,7 +339,7 @@ class Wire:
         while tries > 0:
             answered: asyncio.Future[Reply] = self._loop.create_future()
             wait_s = timeout_s or 2 * self.timeout_s(contact)
-            self.request(contact, method, arguments, _resolve(answered), timeout_s=wait_s)
+            self.request(contact, method, arguments, resolving(answered), timeout_s=wait_s)
             reply = await answered
             if reply.response is not None and reply.response.code != Code.BAD_TOKEN:
                 return reply.response
@@ -392,14 +392,6 @@ class Wire:
             self._cipher, self._identity.public_key, session.outgoing_key, nonce, body
         )
         self._send(datagram, address)
-
-
-def _resolve(future: asyncio.Future[Reply]) -> Callable[[Reply], None]:
-    def resolve(reply: Reply) -> None:
-        if not future.done():
-            future.set_result(reply)
-
-    return resolve
 
 
 def _not_serving(_incoming: Incoming) -> None:

@@ -45,6 +45,9 @@ def data_of(pairs: Sequence[Pair]) -> dict[str, Any]:
         "pairs": len(pairs),
         "success": _share(pairs, lambda one: one.first.linked),
         "blocked_pairs": len(pairs) - len(udp),
+        "linked_of_blocked": _share(
+            [one for one in pairs if not one.has_udp], lambda one: one.first.linked
+        ),
         "linked_of_udp": _share(udp, lambda one: one.first.linked),
         "linked_again_of_linked": _share(
             [one for one in udp if one.again is not None],

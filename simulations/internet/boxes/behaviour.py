@@ -61,7 +61,7 @@ class NatBehaviour:
     early packet of a remote then costs the inside endpoint its port towards that remote.
 
     `v6_filtering` is that of a stateful firewall for IPv6, None where there is none. A `nat64` box
-    translates for hosts that have IPv6 alone (RFC 6146).
+    translates for hosts that have IPv6 alone (RFC 6146). TCP gets out to `tcp_ports`, None for all.
     """
 
     mapping: Dependence = Dependence.ENDPOINT_INDEPENDENT
@@ -80,6 +80,7 @@ class NatBehaviour:
     accepts_input: bool = False
     v6_filtering: Dependence | None = None
     nat64: bool = False
+    tcp_ports: frozenset[int] | None = None
     gateway_faults: GatewayFaults = field(default_factory=GatewayFaults)
 
     def __post_init__(self) -> None:

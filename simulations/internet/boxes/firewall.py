@@ -59,3 +59,11 @@ class Firewall(Box):
         if behaviour.inbound_refresh:
             self._used_at[key] = now
         return destination
+
+    def passes_tcp(self, port: int) -> bool:
+        """Whether connections to a port get out."""
+        return self._behaviour.tcp_ports is None or port in self._behaviour.tcp_ports
+
+    def shown_of(self, address: str) -> str:
+        """The inside address itself."""
+        return address

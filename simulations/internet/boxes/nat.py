@@ -145,6 +145,14 @@ class Nat(Box):
             mapping.used_at_s = now
         return mapping.inside
 
+    def passes_tcp(self, port: int) -> bool:
+        """Whether connections to a port get out."""
+        return self.behaviour.tcp_ports is None or port in self.behaviour.tcp_ports
+
+    def shown_of(self, address: str) -> str:
+        """The outside address of a connection from an inside one."""
+        return self._pair(address)
+
     def mappings(self, now: float) -> list[Mapping]:
         """The live mappings, in the order of their making."""
         self._sweep(now)

@@ -32,8 +32,8 @@ def silent_udp(host: str, port: int) -> socket.socket:
     return silent
 
 
-BLOCKED = replace(Environment(), udp_socket=silent_udp, find_router=None)
-FREE = replace(Environment(), find_router=None)
+BLOCKED = replace(Environment(), udp_socket=silent_udp, find_router=None, variables={})
+FREE = replace(Environment(), find_router=None, variables={})
 
 
 @asynccontextmanager

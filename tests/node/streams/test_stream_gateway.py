@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,8 @@ class Client:
         self.endpoint = Endpoint(self.counters, FREE)
         self.read: list[tuple[bytes, Address]] = []
         self.ended = 0
-        dialer = StreamDialer(CLIENTS[number], FREE.rng, environ=environ or {})
+        environment = replace(FREE, variables=environ or {})
+        dialer = StreamDialer(CLIENTS[number], environment)
         self.streams = OwnStreams(dialer, self.endpoint, self.counters, self._ended)
         self.endpoint.demux.register_reader(
             0xD0, lambda data, source: self.read.append((data, source))
