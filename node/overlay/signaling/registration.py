@@ -72,10 +72,14 @@ class Registrations:
 
     async def _keep_registered(self) -> None:
         replacing = False
+        connectivity = self._server.protocol.maintenance.connectivity
         while True:
+            # Without a contact there is nobody to ask; once this node has joined again it is late.
+            await connectivity.present()
             self._lost.clear()
             await self._register_nearest(replacing)
-            full = len(self.registrars) >= min(limits.REGISTRARS, len(self._server.tables))
+            wanted = max(1, min(limits.REGISTRARS, len(self._server.tables)))
+            full = len(self.registrars) >= wanted
             pause_s = limits.REGISTRARS_RENEWED_S if full else limits.KEEPALIVE_S
             try:
                 async with asyncio.timeout(pause_s):

@@ -1,0 +1,135 @@
+"""A node whose network passes no UDP, in time: back to UDP, gateways that die or refuse."""
+
+import asyncio
+import random
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from node.streams.dialing import StreamDialer
+from protocol import limits
+from protocol.errors import StreamFailed
+from simulations.experiments.parts.path_transfer import Transfer
+from simulations.residents.sites import SITES
+from simulations.residents.whole import WholeResident
+from tests.simulations.pair_world import Talk, Town, pair_world, until
+
+BACK_S = limits.UDP_PROBE_S[0] * 1.5 + 5.0
+"""The first try after UDP came back, at the latest, and what follows it."""
+
+
+def gateways_of(town: Town, blocked: WholeResident) -> list[WholeResident]:
+    """The public nodes that a blocked one keeps streams to."""
+    hosts = [one.gateway.host for one in blocked.running.streams.kept]
+    return [one for one in town.publics if one.host.addresses[0] in hosts]
+
+
+async def test_a_node_goes_back_to_udp_when_that_comes_back(tmp_path: Path) -> None:
+    async with pair_world(tmp_path, publics=6, streams=True) as town:
+        (person,) = await town.settled("port-restricted")
+        streams = person.running.streams
+        assert not streams.is_blocked
+        person.host.block_udp()
+        await until(lambda: len(streams.kept) == 2, 120.0)
+        held = gateways_of(town, person)
+        assert [one.running_node.gateway.served for one in held] == [1, 1]
+        person.host.block_udp(blocked=False)
+        await until(lambda: not streams.is_blocked, BACK_S)
+        assert streams.kept == ()
+        await until(lambda: not any(one.running_node.gateway.served for one in held), 5.0)
+        before = person.host.sent_bytes
+        other = town.publics[0]
+        await town.linked(other, person)
+        assert person.host.sent_bytes > before, "calls come by UDP again"
+
+
+async def test_a_link_goes_on_when_one_of_two_gateways_dies_in_mid_transfer(
+    tmp_path: Path,
+) -> None:
+    """The other one is a relay as well; and a third is opened in its place."""
+    async with pair_world(tmp_path, publics=6, streams=True) as town:
+        blocked, other = await town.settled("blocked", "port-restricted")
+        ours, theirs = await town.linked(blocked, other)
+        enough = asyncio.Event()
+        transfer = Transfer(blocked, (ours, theirs), random.Random(2), bytes_s=200_000)
+        running = town.world.loop.create_task(transfer.run(enough))
+        await asyncio.sleep(5.0)
+        relay = next(one for one in town.publics if one.identity.peer_id == ours.path.relay)
+        assert relay in gateways_of(town, blocked)
+        relay.host.unplug()
+        await asyncio.sleep(60.0)
+        enough.set()
+        trace = await running
+        assert trace.is_intact, trace.lost
+        assert trace.stall_s(4.0, 60.0) < 5.0
+        kept = gateways_of(town, blocked)
+        assert len(kept) == 2
+        assert relay not in kept
+
+
+async def test_the_overlay_is_asked_by_the_other_gateway_when_the_first_dies(
+    tmp_path: Path,
+) -> None:
+    async with pair_world(tmp_path, publics=6, streams=True) as town:
+        (blocked,) = await town.settled("blocked")
+        leading = blocked.running.streams.kept[0]
+        leader = next(one for one in town.publics if one.host.addresses[0] == leading.gateway.host)
+        await leader.stop()
+        await until(lambda: leading not in blocked.running.streams.kept, 1.0)
+        assert blocked.running.streams.is_blocked
+        friend = next(one for one in town.publics if one.membership is not None)
+        await asyncio.sleep(10.0)
+        link, theirs = await town.linked(friend, blocked)
+        await Talk(link, theirs).goes_on()
+
+
+async def test_gateways_that_refuse_are_redialled_ever_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pair_world(tmp_path, publics=4, streams=True) as town:
+        (person,) = await town.settled("port-restricted")
+        loop = town.world.loop
+        dialled: list[float] = []
+
+        async def refused(*_: object) -> None:
+            dialled.append(loop.time())
+            raise StreamFailed("no")
+
+        monkeypatch.setattr(StreamDialer, "dial_any", refused)
+        person.host.block_udp()
+        await asyncio.sleep(900.0)
+        rounds = [at for before, at in pairwise([0.0, *dialled]) if at - before > 0.5]
+        pauses = [later - at for at, later in pairwise(rounds)]
+        longest_s = limits.STREAM_RETRY_S[1]
+        assert len(rounds) < 40, "every minute, after a few quicker ones"
+        assert max(pauses) <= 1.5 * longest_s + limits.UDP_SILENT_S + 1.0
+        assert min(pauses[6:]) >= 0.5 * longest_s
+        assert pauses[0] < pauses[4]
+
+
+@pytest.mark.parametrize("sleeps", [True, False])
+async def test_both_streams_that_die_at_once_are_made_again(
+    tmp_path: Path, *, sleeps: bool
+) -> None:
+    """As when a machine comes to another network, or sleeps for an hour."""
+    async with pair_world(tmp_path, publics=6, streams=True) as town:
+        (blocked,) = await town.settled("blocked")
+        before = blocked.running.streams.kept
+        if sleeps:
+            blocked.host.sleep()
+            await asyncio.sleep(3600.0)
+            blocked.host.wake()
+        else:
+            home = town.world.internet.add_nat(SITES["blocked"].boxes[0])
+            town.world.internet.move(blocked.host, behind=home)
+        await until(
+            lambda: (
+                len(blocked.running.streams.kept) == 2
+                and not set(before) & set(blocked.running.streams.kept)
+            ),
+            limits.STREAM_SILENT_S + limits.STREAM_ASKED_S + 5.0,
+        )
+        await asyncio.sleep(5.0)
+        link, theirs = await town.linked(town.publics[0], blocked)
+        await Talk(link, theirs).goes_on()
