@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from protocol import limits
+from protocol.sctp.errors import ProtocolViolation
 from tests.browser.foreign import MISSING
 from tests.browser.page_node import Scene, scene
 
@@ -29,11 +31,21 @@ async def test_a_page_that_skips_the_session_is_served_nothing(tmp_path: Path, a
         assert stage.node.pool.links() == []
 
 
+async def test_a_page_that_proves_another_identity_is_refused_by_its_own_module(
+    tmp_path: Path,
+) -> None:
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
+        with pytest.raises(RuntimeError, match="the node has not proved its identity"):
+            await stage.do("otherKey")
+        assert stage.mover.links == []
+
+
 async def test_a_page_that_proves_another_identity_is_served_nothing(tmp_path: Path) -> None:
     async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
-        told = await stage.do("otherKey")
-        assert "not proved" in told
+        told = await stage.do("otherKeyOverlooked")
+        assert told["messages"] == 0
         assert stage.mover.links == []
+        assert stage.node.counters.refused["not_authentic"] == 1
 
 
 async def test_a_page_that_replays_a_recorded_proof_is_served_nothing(tmp_path: Path) -> None:
@@ -53,12 +65,20 @@ async def test_many_channels_cost_the_node_nothing(tmp_path: Path) -> None:
         await asyncio.shield(link.closed)
 
 
-@pytest.mark.parametrize("size", [1 << 17, 1 << 30])
-async def test_a_message_that_is_too_long_does_not_come(tmp_path: Path, size: int) -> None:
+async def test_a_page_is_told_how_long_a_message_may_be(tmp_path: Path) -> None:
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
+        told = await stage.do("huge", size=limits.MESSAGE_BYTES + 1)
+        assert told == {"refused": "TypeError", "answer": "served"}
+
+
+@pytest.mark.parametrize("size", [limits.MESSAGE_BYTES + 1, 1 << 18])
+async def test_a_message_that_is_too_long_ends_its_link(tmp_path: Path, size: int) -> None:
     async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
         with _held_at_most(4 << 20):
-            told = await stage.do("huge", size=size)
-        assert told["refused"]
+            told = await stage.do("huge", size=size, overlooks=True)
+        assert told == {"refused": "", "answer": "the node closed the link"}
+        (link,) = stage.mover.links
+        assert isinstance(link.error, ProtocolViolation)
 
 
 async def test_a_page_that_never_reads_fills_its_browser_and_not_the_node(tmp_path: Path) -> None:

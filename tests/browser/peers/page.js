@@ -97,28 +97,33 @@ async function kept({ seed }) { // an identity that is found at the first try, k
 
 // Pages that do not keep to the rules, by the module's own parts.
 
-async function raw(scene, { claimed, spoil, beside } = {}) { // a channel that is open, and the session
+async function raw(scene, { claimed, spoil, beside, rewritten } = {}) { // an open channel, and its link
   const identity = await modswarm.Identity.fromSeed(bytes.bytesOf(scene.seed));
-  const original = RTCPeerConnection.prototype.createDataChannel;
+  const { createDataChannel, setRemoteDescription } = RTCPeerConnection.prototype;
   let channel;
-  RTCPeerConnection.prototype.createDataChannel = function open(label, options) {
-    channel = original.call(this, label, options);
-    for (let made = 0; made < (beside ?? 0); made += 1) original.call(this, `c${made}`);
-    channel.first = null;
-    channel.sendWhole = channel.send.bind(channel);
-    channel.send = (message) => { // the page's proof is the first message
-      channel.first ??= new Uint8Array(message);
-      const sent = spoil ? spoil(channel.first) : message;
-      if (sent) channel.sendWhole(sent);
-    };
-    return channel;
-  };
+  Object.assign(RTCPeerConnection.prototype, {
+    createDataChannel(label, options) {
+      channel = createDataChannel.call(this, label, options);
+      for (let made = 0; made < (beside ?? 0); made += 1) createDataChannel.call(this, `c${made}`);
+      channel.first = null;
+      channel.sendWhole = channel.send.bind(channel);
+      channel.send = (message) => { // the page's proof is the first message
+        channel.first ??= new Uint8Array(message);
+        const sent = spoil ? spoil(channel.first) : message;
+        if (sent) channel.sendWhole(sent);
+      };
+      return channel;
+    },
+    setRemoteDescription({ type, sdp }) {
+      return setRemoteDescription.call(this, { type, sdp: rewritten ? rewritten(sdp) : sdp });
+    },
+  });
   try {
     const { api, token, peer } = scene;
     const opened = await modswarm.connect({ api, token, peer, identity: claimed ?? identity });
     return { link: opened, channel };
   } finally {
-    RTCPeerConnection.prototype.createDataChannel = original;
+    Object.assign(RTCPeerConnection.prototype, { createDataChannel, setRemoteDescription });
   }
 }
 
@@ -145,11 +150,19 @@ async function otherKey(scene) { // signs as itself, and has not the X25519 half
   const own = await modswarm.Identity.fromSeed(bytes.bytesOf(scene.seed));
   const other = await modswarm.Identity.fromSeed(new Uint8Array(32).fill(7));
   own.exchange = other.exchange;
+  return raw(scene, { claimed: own });
+}
+
+async function otherKeyOverlooked(scene) { // and goes on, though the node's answer proves nothing
+  const { decrypt } = SubtleCrypto.prototype;
+  SubtleCrypto.prototype.decrypt = async function overlooked(...terms) {
+    return decrypt.apply(this, terms).catch(() => new ArrayBuffer(0));
+  };
   try {
-    await raw(scene, { claimed: own });
-    return "linked";
-  } catch (error) {
-    return String(error);
+    const { channel, link } = await otherKey(scene);
+    return await heardOf(channel, link);
+  } finally {
+    SubtleCrypto.prototype.decrypt = decrypt;
   }
 }
 
@@ -176,8 +189,9 @@ async function channels({ count, ...scene }) { // wants as many beside its own
   return { late, answer };
 }
 
-async function huge({ size, ...scene }) { // one message of so many bytes
-  const { link, channel } = await raw(scene);
+async function huge({ size, overlooks, ...scene }) { // one message of so many bytes
+  const without = (sdp) => sdp.replace(/a=max-message-size:[0-9]+/, "a=max-message-size:0");
+  const { link, channel } = await raw(scene, overlooks ? { rewritten: without } : {});
   let refused = "";
   try {
     channel.sendWhole(new Uint8Array(size));
