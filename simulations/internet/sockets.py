@@ -83,6 +83,11 @@ class Sockets:
             raise
         return transport, protocol
 
+    def forget_destinations(self) -> None:
+        """Forget which destinations passed before: a measure of memory is of the nodes alone."""
+        for checked in self._checked.values():
+            checked.clear()
+
     def _close(self, socket: Socket) -> None:
         socket.host.close(socket)
         self._log.add(self._loop.now, socket.number, 0, 0, Fate.CLOSED)

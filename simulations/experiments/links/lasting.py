@@ -92,7 +92,7 @@ async def _world(
             for number in range(parameters.samples):
                 left_s = ends_at_s - world.loop.time()
                 await asyncio.sleep(left_s / (parameters.samples - number))
-                memory.append(_sample(world.loop.time()))
+                memory.append(_sample(world))
                 say(_progress(memory[-1], pairs))
         await world.close()
     return pairs, memory, world.internet.log.digest()
@@ -114,10 +114,11 @@ async def _linked(
     return LastingPair(stage, number, rng, parameters.each_s)
 
 
-def _sample(now: float) -> Memory:
+def _sample(world: World) -> Memory:
+    world.internet.sockets.forget_destinations()
     gc.collect()
     kib = tracemalloc.get_traced_memory()[0] // _KIB if tracemalloc.is_tracing() else 0
-    return Memory(round(now, 1), len(gc.get_objects()), kib)
+    return Memory(round(world.loop.time(), 1), len(gc.get_objects()), kib)
 
 
 def _progress(memory: Memory, pairs: Sequence[LastingPair]) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 from node.links.link import Link
 from simulations.internet.boxes.behaviour import Dependence, NatBehaviour
 from simulations.internet.boxes.nat import Nat
+from simulations.internet.host import Host
 from simulations.internet.lines import HEADERS_BYTES, Access
 from simulations.residents.whole import WholeResident
 from simulations.residents.world import World
@@ -27,6 +28,8 @@ class Stage:
     caller: WholeResident
     callee: WholeResident
     ends: list[Link] = field(default_factory=list)
+    left: dict[Host, Nat] = field(default_factory=dict)
+    """The network that a machine came from, to which it goes back when it moves again."""
 
     @property
     def people(self) -> tuple[WholeResident, WholeResident]:
@@ -126,12 +129,15 @@ def reboot_both(stage: Stage) -> None:
 
 
 def move(*, caller: bool = False, callee: bool = False) -> Event:
-    """Let machines go to a network of their own, as from Wi-Fi to mobile, at once."""
+    """Let machines go to a network of their own, as from Wi-Fi to mobile, at once; then back."""
 
     def moves(stage: Stage) -> None:
         for one, is_moving in zip(stage.people, (caller, callee), strict=True):
             if is_moving:
-                stage.world.internet.move(one.host, behind=_mobile(stage, one))
+                behind = stage.left.pop(one.host, None) or _mobile(stage, one)
+                assert one.host.behind is not None
+                stage.left[one.host] = one.host.behind
+                stage.world.internet.move(one.host, behind=behind)
 
     return moves
 
