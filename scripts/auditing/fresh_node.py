@@ -58,11 +58,15 @@ def _ports(process: psutil.Process) -> Iterable[tuple[str, str, int]]:
 
 
 def open_to_others(ports: Iterable[tuple[str, str, int]]) -> list[str]:
-    """TCP ports that other machines reach: the control API has none to be reached by."""
+    """TCP ports that other machines reach, but for that of streams, which has the number of UDP's:
+    the control API has none to be reached by.
+    """
+    ports = list(ports)
+    node_ports = {port for kind, _, port in ports if kind == "UDP"}
     return [
         f"a TCP port is open to other machines: {host} {port}"
         for kind, host, port in ports
-        if kind == "TCP" and not is_loopback(host)
+        if kind == "TCP" and not is_loopback(host) and port not in node_ports
     ]
 
 
