@@ -75,7 +75,7 @@ class Finder:
         """How long a download waits for a source, and what ends its waiting early."""
 
         async def until_named() -> None:
-            with self._exchanges.told_of_askers(mod_id, search.came):
+            with self._exchanges.told_of_peers(mod_id, search):
                 await search.until_named()
 
         return Patience(wait_s, self._until_moved, until_named, search.look_up)

@@ -28,6 +28,16 @@ class SourceWatch(Protocol):
         """
 
 
+class PeerWatch(Protocol):
+    """Looks for sources of one mod among the peers of this node's links."""
+
+    def came(self, peer_id: PeerId) -> None:
+        """A linked peer asks this node for the mod."""
+
+    def linked(self, peer_id: PeerId) -> None:
+        """A link with a peer has opened."""
+
+
 class LineUser(Protocol):
     """What the node's line needs of one that takes turns on it."""
 

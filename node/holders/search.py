@@ -156,6 +156,11 @@ class HolderSearch:
             self._fellows.came(peer_id)
             self._call_fellows()
 
+    def linked(self, peer_id: PeerId) -> None:
+        """A link with a peer has opened, perhaps by its own call: one that served may go on."""
+        if peer_id in self._served and not self._searching:
+            self.came(peer_id)
+
     async def until_named(self) -> None:
         """Return once there are peers to be called of which no record tells."""
         await self._fellows.until_due()

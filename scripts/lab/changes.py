@@ -17,6 +17,7 @@ from scripts.lab.kinds import KINDS, Kind
 from scripts.lab.lab import Lab
 from scripts.lab.net import conntrack
 from scripts.lab.net.spaces import command, enter
+from scripts.lab.net.topology import LAN, MOBILE, Host, move
 from scripts.lab.nodes import LabNode
 
 _BYTES = 10_000_000
@@ -99,6 +100,29 @@ def _remap(lab: Lab, caller: LabNode, callee: LabNode, relay: str | None) -> Non
     _forget(lab, caller, callee, relay)
 
 
+def _slow(node: LabNode, device: str) -> None:
+    """Let a machine send at the rate of the lab's line."""
+    words = ("dev", device, "root", "tbf", "rate", _LINE, "burst", "32k", "latency", "100ms")
+    node.host.space.within(lambda: command("tc", "qdisc", "add", *words))
+
+
+def _mobile(name: str, kind: str, *ends: int) -> Change:
+    """Machines (0: the getter's, 1: the giver's) come to other networks of the same kind."""
+    others: dict[str, Host] = {}
+
+    def build(lab: Lab, caller: LabNode, callee: LabNode, _relay: str | None) -> None:
+        for node in [(caller, callee)[end] for end in ends]:
+            others[node.host.name] = lab.second_network(node, KINDS[kind])
+
+    def go(_lab: Lab, caller: LabNode, callee: LabNode, _relay: str | None) -> None:
+        for node in [(caller, callee)[end] for end in ends]:
+            move(node.host, others[node.host.name])
+            if node is callee:
+                _slow(node, MOBILE)
+
+    return Change(name, kind, go, 3.0, build)
+
+
 CHANGES = (
     Change("relay-to-direct", "port", _uncut, 0.1 + 2 * _POLL_S, _cut("drop")),
     Change("relay-killed", "symmetric", _kill_relay, 2.0),
@@ -106,6 +130,12 @@ CHANGES = (
     Change("nat-remaps", "port", _remap, 3.0),
     Change("mtu-black-hole", "port", _cut("meta length > 1280 drop"), 1.0),
     Change("cable-pulled", "port", _cut("drop"), 3.0),
+    _mobile("mobile-getter", "port", 0),
+    _mobile("mobile-giver", "port", 1),
+    _mobile("mobile-both", "port", 0, 1),
+    _mobile("mobile-v6-getter", "ipv6", 0),
+    _mobile("mobile-v6-giver", "ipv6", 1),
+    _mobile("mobile-v6-both", "ipv6", 0, 1),
 )
 
 
@@ -148,8 +178,7 @@ def _perform(lab: Lab, change: Change) -> dict[str, Any]:
     (source / "file").write_bytes(Random(change.name).randbytes(_BYTES))
     row: dict[str, Any] = {"change": change.name, "goal_s": change.goal_s, "ways": []}
     watched, since, failure = Watched(), time.monotonic(), ""
-    device = ("dev", "lan", "root", "tbf", "rate", _LINE, "burst", "32k", "latency", "100ms")
-    callee.host.space.within(lambda: command("tc", "qdisc", "add", *device))
+    _slow(callee, LAN)
     try:
         if change.before is not None:
             change.before(lab, caller, callee, None)

@@ -102,6 +102,10 @@ class Lab:
         """Where the lab's files are until it ends."""
         return self._internet.folder
 
+    def second_network(self, node: LabNode, kind: Kind) -> Host:
+        """Another network of this kind for a node's machine, which has yet to `move` there."""
+        return self._internet.second_network(kind, node.host, east=node.host.name.endswith("b"))
+
     def save_logs(self, target: Path) -> None:
         """Copy what the nodes, and the routers' daemons, logged."""
         target.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from node.content.download.chunk_source import AnswerReader, ChunkSource
-from node.content.ports import LinkPort, SourceWatch
+from node.content.ports import LinkPort, PeerWatch, SourceWatch
 from node.content.rates.transfers import Direction
 from node.content.serve.budget import PeerBudget, PeerBudgets
 from node.content.serve.line import Line
@@ -285,8 +285,8 @@ class Exchanges:
         self.line = Line(usefulness, uplink)
         self._getters = NamedGetters()
         self._seeds = Seeds(self.line, rng)
-        self._wanted: dict[bytes, Callable[[PeerId], None]] = {}
-        """The mods that are fetched, and who learns which peers ask for them here."""
+        self._wanted: dict[bytes, PeerWatch] = {}
+        """The mods that are fetched, and who learns which peers ask for them here or are linked."""
         self._count: CountAsk = _count_nothing
         self._usefulness = usefulness
         self._running: dict[LinkPort, Exchange] = {}
@@ -323,6 +323,8 @@ class Exchanges:
             self._running[link] = exchange
             task = self._tasks.start(exchange.run(), name=f"exchange with {exchange.name}")
             task.add_done_callback(lambda _: self._running.pop(link))
+            for watch in self._wanted.values():
+                watch.linked(PeerId(link.peer_id))
         return exchange
 
     async def sources(
@@ -333,13 +335,13 @@ class Exchanges:
             yield FoundSource(self.attach(link), watch)
 
     @contextlib.contextmanager
-    def told_of_askers(self, mod_id: bytes, tell: Callable[[PeerId], None]) -> Iterator[None]:
-        """While inside, `tell` gets each peer that opens a stream for this mod."""
-        self._wanted[mod_id] = tell
+    def told_of_peers(self, mod_id: bytes, watch: PeerWatch) -> Iterator[None]:
+        """While inside, `watch` gets each peer that opens a stream for this mod, or a link."""
+        self._wanted[mod_id] = watch
         try:
             yield
         finally:
-            if self._wanted.get(mod_id) == tell:
+            if self._wanted.get(mod_id) is watch:
                 del self._wanted[mod_id]
 
     def count_asks(self, count: CountAsk) -> None:
@@ -348,9 +350,9 @@ class Exchanges:
 
     def _peer_asked(self, link: LinkPort, mod_id: bytes) -> None:
         self._count(link.network, mod_id)
-        tell = self._wanted.get(mod_id)
-        if tell is not None:
-            tell(PeerId(link.peer_id))
+        watch = self._wanted.get(mod_id)
+        if watch is not None:
+            watch.came(PeerId(link.peer_id))
 
     async def close(self) -> None:
         """End every exchange, and so every link that has one."""

@@ -30,7 +30,8 @@ class LinkKeeper:
     """Keeps links from when they open until nothing is left of them.
 
     `counts` says why links were closed, `counters` which rules their peers broke, `breakers`
-    learns which peers these are, and `changes` what becomes of the links.
+    learns which peers these are, and `changes` what becomes of the links. `interrupted` learns of
+    each link that was lost while data waited to leave by it.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class LinkKeeper:
         book: PlaceBook,
         breakers: RuleBreakers,
         changes: LinkChanges,
+        interrupted: Callable[[PeerId], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._settings = settings
         self._book = book
         self._breakers = breakers
         self._changes = changes
+        self._interrupted = interrupted
         self._rule = link_rule(settings.max_links)
         self._counts = counts
         self._counters = counters
@@ -160,7 +163,10 @@ class LinkKeeper:
         elif link.error is not None and not isinstance(link.error, ModswarmError):
             self._keep_fault(link.error)
         self._open.discard(link)
-        self._changes.uses(link.peer_id, self._open.get(link.peer_id), self._end_of(link), reason)
+        end = self._end_of(link)
+        self._changes.uses(link.peer_id, self._open.get(link.peer_id), end, reason)
+        if end is LinkEnd.LOST and link.buffered_bytes:
+            self._interrupted(link.peer_id)
         self._start_closing(link, "")
 
     def _end_of(self, link: Link) -> LinkEnd:

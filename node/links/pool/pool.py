@@ -111,7 +111,7 @@ class LinkPool:
         self.changes = LinkChanges()
         self._keeper = LinkKeeper(
             *(identity.peer_id, settings, self.counts, self._counters),
-            *(self._book, self._breakers, self.changes),
+            *(self._book, self._breakers, self.changes, self._wants.interrupted),
         )
         self._opener = LinkOpener(self._parts, place_call, self._keeper)
         self._attempts = TaskOwner("links")

@@ -3,12 +3,17 @@
 Each want is a handle. While a peer has one that is open, one task keeps its link up: it calls the
 peer, waits for the end of the link, and calls again after a pause that doubles with each try that
 brought no lasting link.
+
+A peer whose link was lost in the middle of what we sent is called once as well, where it was this
+machine that slept or had no network.
 """
 
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from math import inf
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +33,10 @@ _LOOKS = 3
 """How often a wanted link is looked at within the time after which an idle one is closed. One that
 was idle for half of the time between two looks is used then, so none is idle for longer than 1.5
 times that."""
+
+
+_NOTICED_S = 30.0
+"""By so long after a change of networks the end of a link is noticed that did not survive it."""
 
 
 class Want:
@@ -78,6 +87,8 @@ class LinkWants:
         self._wants: dict[PeerId, dict[Want, None]] = {}
         self._news: dict[PeerId, asyncio.Event] = {}
         self._keeping: dict[PeerId, asyncio.Task[None]] = {}
+        self._interrupted: OrderedDict[PeerId, float] = OrderedDict()
+        self._changed_at = -inf
         self.tasks = TaskOwner("keep links")
 
     def __contains__(self, peer_id: object) -> bool:
@@ -114,9 +125,37 @@ class LinkWants:
             news.set()
 
     def network_changed(self) -> None:
-        """This machine is in another network: what failed before may succeed now."""
+        """This machine is in another network, or woke: what failed before may succeed now."""
         for news in self._news.values():
             news.set()
+        self._changed_at = self._loop.time()
+        self._call_interrupted()
+
+    def interrupted(self, peer_id: PeerId) -> None:
+        """A link was lost while data of ours waited to leave by it.
+
+        If it is this machine that was away, the peer is called once: it waits for the data, and
+        cannot know when to call.
+        """
+        self._interrupted[peer_id] = self._loop.time()
+        self._interrupted.move_to_end(peer_id)
+        if len(self._interrupted) > limits.LINKS_WANTED:
+            self._interrupted.popitem(last=False)
+        if self._loop.time() < self._changed_at + _NOTICED_S:
+            self._call_interrupted()
+
+    def _call_interrupted(self) -> None:
+        since = self._loop.time() - limits.GET_WAIT_S
+        for peer_id, lost_at in self._interrupted.items():
+            if lost_at >= since:
+                self.tasks.start(self._call_again(peer_id), name=peer_id_text(peer_id))
+        self._interrupted.clear()
+
+    async def _call_again(self, peer_id: PeerId) -> None:
+        try:
+            await self._connect(peer_id)
+        except ModswarmError as error:
+            _log.info("no link again with %s: %s", peer_id_text(peer_id), error)
 
     async def close(self) -> None:
         """Keep no link any more."""

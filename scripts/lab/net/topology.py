@@ -13,6 +13,8 @@ from scripts.lab.net.addresses import Prefixes
 from scripts.lab.net.spaces import Space
 
 PORT = 4001
+LAN = "lan"
+MOBILE = "mobile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,21 @@ class Internet:
         prefixes, core = self._next(), self.cores[east]
         if not kind.nats and kind.ipv6 is not Ipv6.FIREWALL:
             return self._public(kind, name, prefixes, core)
+        host = self._routed(kind, name, self._space(name), prefixes, core, LAN)
+        plug(host, LAN)
+        return host
+
+    def second_network(self, kind: Kind, host: Host, *, east: bool) -> Host:
+        """Another network for a host, as a mobile one beside its Wi-Fi, by the device MOBILE; see
+        `move`.
+        """
+        name, prefixes, core = f"{host.name}-m", self._next(), self.cores[east]
+        return self._routed(kind, name, host.space, prefixes, core, MOBILE)
+
+    def _routed(
+        self, kind: Kind, name: str, space: Space, prefixes: Prefixes, core: Space, device: str
+    ) -> Host:
+        """The routers of a network of this kind, and a machine's device there, not set up yet."""
         ipv6 = kind.ipv6 is not Ipv6.NONE
         external = prefixes.site_v4 if kind.ipv4 else None
         wan = Wan(core, prefixes, external, prefixes.core_v4, ipv6)
@@ -72,13 +89,10 @@ class Internet:
             inner, gateway = _carried(prefixes, 2), _carried(prefixes, 1)
             wan = Wan(core, prefixes, inner, gateway, carrier=routers[-1])
         routers.append(self._router(f"{name}-r", home, wan, _home(prefixes, 1)))
-        host = self._space(name)
         v4 = _home(prefixes, 2) if kind.ipv4 else None
         v6 = prefixes.inner_v6(2) if ipv6 else None
-        _attach(host, routers[-1], "host")
-        _address(host, v4, v6)
-        _route(host, _home(prefixes, 1) if v4 else None, prefixes.inner_v6(1) if v6 else None)
-        return Host(name, host, v4, v6, external, routers=tuple(reversed(routers)))
+        _attach(space, routers[-1], "host", device=device)
+        return Host(name, space, v4, v6, external, routers=tuple(reversed(routers)))
 
     def twosome(self, two: Twosome) -> tuple[Host, Host]:
         """Two hosts that are near one another."""
@@ -202,6 +216,21 @@ class Internet:
     def _next(self) -> Prefixes:
         self.sites += 1
         return Prefixes(self.sites - 1)
+
+
+def plug(host: Host, device: str) -> None:
+    """Give a host's device its addresses, and set it up: all goes by its router from now on."""
+    _address(host.space, host.v4, host.v6, device=device)
+    v4 = host.v4.rpartition(".")[0] + ".1" if host.v4 else None
+    v6 = host.v6.rpartition(":")[0] + ":1" if host.v6 else None
+    _route(host.space, v4, v6)
+
+
+def move(host: Host, mobile: Host) -> None:
+    """Let a host leave its first network, with its addresses, and come to the second."""
+    host.space.ip("addr", "flush", "dev", LAN)
+    host.space.ip("link", "set", LAN, "down")
+    plug(mobile, MOBILE)
 
 
 @contextlib.contextmanager

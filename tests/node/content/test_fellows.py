@@ -107,16 +107,33 @@ class Reader:
         """It is over."""
 
 
+class Watch:
+    """Keeps who came, and who was linked."""
+
+    def __init__(self) -> None:
+        self.those_who_came: list[PeerId] = []
+        self.those_linked: list[PeerId] = []
+
+    def came(self, peer_id: PeerId) -> None:
+        self.those_who_came.append(peer_id)
+
+    def linked(self, peer_id: PeerId) -> None:
+        self.those_linked.append(peer_id)
+
+
 @pytest.mark.parametrize("opens", [True, False])
 async def test_a_node_that_fetches_hears_who_asks_for_the_mod(tmp_path: Path, opens: bool) -> None:
     async with swarm(tmp_path, 1) as (nodes, shared):
-        came: list[PeerId] = []
-        getter = Getter(nodes[0], 101)
+        watch, getter = Watch(), Getter(nodes[0], 101)
         wanted = shared.mod_id if opens else bytes(32)
-        with nodes[0].exchanges.told_of_askers(wanted, came.append):
+        with nodes[0].exchanges.told_of_peers(wanted, watch):
             getter.say(Open(0, shared.mod_id))
             await getter.hear(Opened)
-        assert came == [getter.peer_id] * opens
+            linked = Getter(nodes[0], 102)
+        assert watch.those_who_came == [getter.peer_id] * opens
+        assert watch.those_linked == [linked.peer_id]
+        Getter(nodes[0], 103)
         getter.say(Open(1, shared.mod_id))
         await getter.hear(Opened)
-        assert len(came) == opens, "no more afterwards"
+        assert len(watch.those_who_came) == opens, "no more afterwards"
+        assert len(watch.those_linked) == 1

@@ -270,3 +270,47 @@ async def test_a_frame_that_wants_a_link_has_nothing_else() -> None:
         await until(ours.closed.done)
         assert ours.closed.result() == "closed by the peer: malformed"
         assert other.counters.refused["malformed"] == 1
+
+
+class Calls:
+    """Stands for the pool: notes whom LinkWants calls, and has no link."""
+
+    def __init__(self) -> None:
+        self.called: list[PeerId] = []
+        self.wants = LinkWants(lambda _: None, self.connect, LinkSettings(), random.Random(1))
+
+    async def connect(self, peer_id: PeerId) -> Link:
+        self.called.append(peer_id)
+        raise CallFailed("it is not there")
+
+
+async def test_whose_link_was_interrupted_is_called_once_when_we_are_back() -> None:
+    calls = Calls()
+    early, late, old = (PeerId(bytes([number]) * 32) for number in range(3))
+    calls.wants.interrupted(old)
+    await asyncio.sleep(limits.GET_WAIT_S)
+    calls.wants.interrupted(early)
+    await asyncio.sleep(60.0)
+    assert calls.called == [], "it may be the peer that is away"
+    calls.wants.network_changed()
+    await asyncio.sleep(10.0)
+    calls.wants.interrupted(late)
+    await asyncio.sleep(60.0)
+    calls.wants.network_changed()
+    await asyncio.sleep(60.0)
+    assert calls.called == [early, late], "each once, and none that waits no more"
+    calls.wants.interrupted(early)
+    await asyncio.sleep(600.0)
+    assert calls.called == [early, late], "we have been here all the time"
+    await calls.wants.close()
+
+
+async def test_the_interrupted_that_are_remembered_are_bounded() -> None:
+    calls = Calls()
+    peers = [PeerId(number.to_bytes(32, "big")) for number in range(3 * limits.LINKS_WANTED)]
+    for peer_id in peers:
+        calls.wants.interrupted(peer_id)
+    calls.wants.network_changed()
+    await asyncio.sleep(1.0)
+    assert calls.called == peers[-limits.LINKS_WANTED :], "the last ones"
+    await calls.wants.close()

@@ -1,0 +1,83 @@
+"""A download whose link is lost midway waits, and goes on soon after a way is there again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from node.content.progress import Progress
+from protocol import limits
+from simulations.internet.lines import Access
+from simulations.residents.whole import WholeResident
+from simulations.seeds import derive_rng
+from tests.simulations.mods_shared import FILE, share
+from tests.simulations.pair_world import Town, pair_world, until
+
+SIZE = 4_000_000
+BYTES_S = 400_000.0
+SLEEP_S = 120.0
+"""Longer than a link stays without consent, and than the pauses of a search for sources take."""
+
+Event = Callable[[Town, WholeResident, WholeResident], Awaitable[None]]
+
+
+async def sharer_sleeps(_town: Town, sharer: WholeResident, _getter: WholeResident) -> None:
+    await sleep(sharer)
+
+
+async def getter_sleeps(_town: Town, _sharer: WholeResident, getter: WholeResident) -> None:
+    await sleep(getter)
+
+
+async def sleep(person: WholeResident) -> None:
+    person.host.sleep()
+    await asyncio.sleep(SLEEP_S)
+    assert person.host.behind is not None
+    person.host.behind.reboot()
+    person.host.wake()
+
+
+async def relays_die(town: Town, _sharer: WholeResident, _getter: WholeResident) -> None:
+    """That in use, and the one that is kept ready."""
+    used = [one for one in town.publics if one.running.relay.allocations]
+    assert used
+    for one in used:
+        one.host.unplug()
+
+
+@pytest.mark.parametrize(
+    ("site", "event"),
+    [
+        ("port-restricted", sharer_sleeps),
+        ("port-restricted", getter_sleeps),
+        ("symmetric", relays_die),
+    ],
+)
+async def test_a_get_goes_on_within_seconds(tmp_path: Path, site: str, event: Event) -> None:
+    data = derive_rng(1, "content").randbytes(SIZE)
+    async with pair_world(tmp_path) as town:
+        sharer, getter = await town.settled(site, site)
+        for one in (sharer, getter):
+            town.world.internet.set_access(one.host, Access(up_bytes_s=BYTES_S))
+        link = await share(sharer, tmp_path / "shared", data)
+        most = 0
+
+        def look(progress: Progress) -> None:
+            nonlocal most
+            most = max(most, progress.bytes_done)
+
+        with getter.host.running():
+            get = getter.running_node.sharing.get(link, tmp_path / "got", progress=look)
+            getting = getter.host.create_task(get)
+        await until(lambda: most > SIZE / 4)
+        await event(town, sharer, getter)
+        before = most
+        assert await until(lambda: most > before) < 3.0
+        await getting
+        assert (tmp_path / "got" / FILE).read_bytes() == data
+        assert not [*sharer.running_node.defects, *getter.running_node.defects]
+
+
+def test_the_sleep_is_longer_than_consent_lasts() -> None:
+    assert limits.ICE_CONSENT_S < SLEEP_S < limits.GET_WAIT_S
