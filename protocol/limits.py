@@ -1674,10 +1674,16 @@ STREAM_HEARD_S = 120.0
 CONTACT_ADDRESSES_S = 1.0
 """How old the list of contacts' addresses may be that tells them from strangers."""
 
-STREAM_STRANGERS = 8192
+STREAM_STRANGERS = 2**14
 STREAM_STRANGER_DATAGRAMS = 2
 STREAM_STRANGER_S = 60.0
-"""What an address that has not answered gets by a gateway, from all streams, in so many seconds."""
+"""What an address that has not answered gets by a gateway, from all streams, in so many seconds;
+and of how many that is remembered: of all that its streams may try in that time."""
+
+STREAM_TRIED_PER_SECOND = STREAM_STRANGERS / STREAM_STRANGER_S / STREAMS
+STREAM_TRIED_BURST = 2**9
+"""Datagrams of one stream to addresses that have not answered: 4 a second. A node that joins tries
+some hundred contacts; who scans for hosts would try thousands a second."""
 
 STREAM_QUEUE_BYTES = 2**18
 STREAM_UNSENT_BYTES = 2**17

@@ -2,8 +2,9 @@
 
 A contact is known to the gateway, or has answered this stream. Any other address is a stranger,
 that some contact has named to the client alone: it gets two datagrams a minute from all streams
-together, no more bytes than the client sent, until it answers as a node does. So a gateway
-amplifies nothing, and reaches no service but nodes.
+together, no more bytes than the client sent, until it answers as a node does; and a stream tries
+few of them. So a gateway amplifies nothing, reaches no service but nodes, and is of no use to who
+looks for hosts.
 """
 
 from collections import OrderedDict
@@ -71,6 +72,8 @@ class StreamForwarding:
         self._own_addresses = own_addresses
         rate, burst = limits.STREAM_BYTES_PER_SECOND, limits.STREAM_BURST_BYTES
         self._up, self._down = RateLimit(rate, burst), RateLimit(rate, burst)
+        tried, at_once = limits.STREAM_TRIED_PER_SECOND, limits.STREAM_TRIED_BURST
+        self._tried = RateLimit(tried, at_once)
         self._contacts: OrderedDict[Address, tuple[float, bool]] = OrderedDict()
         """When an address was last sent to, and whether it has answered."""
 
@@ -85,6 +88,8 @@ class StreamForwarding:
             raise RateLimited("more bytes than a stream may send")
         _, answered = self._contacts.get(address, (0.0, False))
         if not answered and not self._knows(address):
+            if not self._tried.take(now, 1):
+                raise RateLimited("more addresses that have not answered than a stream may try")
             self._strangers.charge(address, now)
         self._contacts.pop(address, None)
         self._contacts[address] = now, answered

@@ -119,6 +119,31 @@ def test_tables_are_bounded_and_the_oldest_goes() -> None:
     strangers.charge(Address("9.0.0.1", 4000), 0.0)
     one.check_outgoing(DHT, 1, CONTACT, 0.0)
     for number in range(limits.STREAM_CONTACTS):
-        one.check_outgoing(DHT, 1, Address(f"9.8.{number >> 8}.{number & 255}", 4000), 0.0)
+        address = Address(f"9.8.{number >> 8}.{number & 255}", 4000)
+        one.check_outgoing(DHT, 1, address, number / limits.STREAM_TRIED_PER_SECOND)
     with pytest.raises(NotPermitted):
         one.check_incoming(DHT, 1, CONTACT, 0.0)
+
+
+def test_a_stream_tries_few_addresses_so_it_scans_for_nothing() -> None:
+    one = forwarding()
+    small = [Address(f"11.{number >> 8}.{number & 255}.1", 4000) for number in range(9000)]
+
+    def tried(now: float) -> int:
+        count = 0
+        for address in small:
+            try:
+                one.check_outgoing(DHT, 1, address, now)
+            except RateLimited:
+                continue
+            count += 1
+        return count
+
+    assert tried(0.0) == limits.STREAM_TRIED_BURST
+    assert tried(60.0) <= limits.STREAM_TRIED_PER_SECOND * 60 + 1
+    assert sent(one, CONTACT, 10, now=60.0) == 10, "contacts are none of them"
+
+
+def test_all_that_a_gateway_s_streams_may_try_is_remembered() -> None:
+    tried = limits.STREAMS * limits.STREAM_TRIED_PER_SECOND * limits.STREAM_STRANGER_S
+    assert tried <= limits.STREAM_STRANGERS
