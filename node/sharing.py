@@ -5,6 +5,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from node.announcing import Announcer
@@ -78,7 +79,10 @@ class Sharing:
             *(vault, self._environment, self._overlay.identity, membership.settings.puzzle_bits),
             self.versions.find_newest,
         )
-        self._exchanges = Exchanges(*(vault, pool.usefulness, self._environment.rng, transfers.up))
+        hold = partial(pool.want, reason="a download", calls=False)
+        self._exchanges = Exchanges(
+            *(vault, pool.usefulness, self._environment.rng, hold, transfers.up)
+        )
         self.exporter = Exporter(vault, guard)
         self.web = WebServer(vault, self._exchanges.line)
         self._publisher = Publisher(vault, self._environment, guard, lineages)

@@ -16,11 +16,15 @@ LINEAGE_TYPES = range(32, 34)
 RESTART_TYPES = range(34, 36)
 """About the link's own path (`restarting.frames`)."""
 
-LINK_TYPES = range(126, 127)
+LINK_TYPES = range(126, 128)
 """About the link itself, as PROTOCOL.md, 8 says."""
 
 WANTED_FRAME = bytes([0x91, LINK_TYPES.start])
 """`[126]`: the sender wants this link to be kept, though it carries nothing at present."""
+
+IDLE_FRAME = bytes([0x91, LINK_TYPES.start + 1])
+"""`[127]`: the sender would close this link, over which no other frame has gone for long. It does
+not count as a use of the link."""
 
 _LISTS = range(0x91, 0xA0)
 _TYPES = range(128)

@@ -627,6 +627,9 @@ LINKS_WANTED = 64
 """Peers whose links this node keeps up without a transfer, and reasons for each: a quarter of all
 links, so that as many as before are left for others and for this node's own calls."""
 
+LINK_UNUSED_S = 10.0
+"""What a peer sent less than this ago may not have come when an idle link is to be closed."""
+
 LINK_CHANGES = 256
 """Changes of links that are kept for who reads them late, 0.5 kB each: one of every link."""
 

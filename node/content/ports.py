@@ -38,6 +38,17 @@ class PeerWatch(Protocol):
         """A link with a peer has opened."""
 
 
+class HeldLink(Protocol):
+    """A link is not closed as idle, until `close`."""
+
+    def close(self) -> None:
+        """Let go; may be called again."""
+
+
+HoldLink = Callable[[PeerId], HeldLink]
+"""Keeps the link to a peer from being closed as idle; raises LinkClosed."""
+
+
 class LineUser(Protocol):
     """What the node's line needs of one that takes turns on it."""
 

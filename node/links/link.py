@@ -14,7 +14,7 @@ from node.tasks import TaskOwner
 from protocol import limits
 from protocol.causes.tried import KnownSide
 from protocol.errors import LinkClosed, Malformed, ModswarmError, Oversized, RemoteError
-from protocol.frame_types import frame_type
+from protocol.frame_types import IDLE_FRAME, frame_type
 from protocol.identity import PeerId, peer_id_of
 from protocol.noise_session import FRAME_TAG_BYTES, NoiseHandshake, NoiseSession
 
@@ -127,7 +127,7 @@ class Link:
         self.channel.send(message)
         self._queued_bytes += len(message)
         self.bytes_sent += len(frame)
-        self.last_used_at = self._loop.time()
+        self._used(frame)
 
     async def drained(self, most_bytes: int | None = None) -> None:
         """Return once few bytes are buffered, or no more than so many; raises LinkClosed."""
@@ -237,11 +237,15 @@ class Link:
 
     def _frame_received(self, frame: bytes) -> None:
         self.bytes_received += len(frame)
-        self.last_used_at = self._loop.time()
+        self._used(frame)
         if self._delivering:
             self._deliver(frame)
         else:
             self._keep(self._early_frames, frame)
+
+    def _used(self, frame: bytes) -> None:
+        if frame != IDLE_FRAME:
+            self.last_used_at = self._loop.time()
 
     def _keep(self, queue: deque[bytes], item: bytes) -> None:
         self._early_bytes += len(item) + limits.EARLY_MESSAGE_OVERHEAD_BYTES

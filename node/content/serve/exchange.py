@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from node.content.download.chunk_source import AnswerReader, ChunkSource
-from node.content.ports import LinkPort, PeerWatch, SourceWatch
+from node.content.ports import HeldLink, HoldLink, LinkPort, PeerWatch, SourceWatch
 from node.content.rates.transfers import Direction
 from node.content.serve.budget import PeerBudget, PeerBudgets
 from node.content.serve.line import Line
@@ -130,14 +130,19 @@ class Exchange:
         getters: NamedGetters,
         seeds: Seeds,
         asked: Callable[[LinkPort, bytes], None],
+        hold: HoldLink,
     ) -> None:
-        """`asked` learns of each mod that the link's peer wants of this node."""
+        """`asked` learns of each mod that the link's peer wants of this node; `hold` keeps the link
+        up while a download has a stream on it, though nothing may come for long.
+        """
         self.name = peer_id_text(link.peer_id)
         self.peer_id = PeerId(link.peer_id)
         self._link = link
         self._usefulness = usefulness
         self._uploader = Uploader(link, vault, budget, usefulness, line, getters, seeds)
         self._asked = asked
+        self._hold = hold
+        self._held: HeldLink | None = None
         self._refusals = refusals
         self._tasks = tasks
         self._streams: dict[int, Stream] = {}
@@ -163,6 +168,8 @@ class Exchange:
         number = self._next_number
         self._next_number += 1
         self._link.send(frames.encode_frame(frames.Open(number, mod_id)))
+        if self._held is None:
+            self._held = self._hold(self.peer_id)
         stream = Stream(self, number, reader, watch)
         self._streams[number] = stream
         return stream
@@ -181,7 +188,15 @@ class Exchange:
         stream = self._streams.pop(number, None)
         if stream is not None:
             self._late.closed(stream.debt)
+            if not self._streams:
+                self.let_go()
         return stream is not None
+
+    def let_go(self) -> None:
+        """No stream of ours is open: the link is held no more."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def verified(self, size: int) -> None:
         """The peer has sent so many bytes of a mod, which were verified."""
@@ -274,13 +289,20 @@ class FoundSource:
 class Exchanges:
     """Every link's exchange, and the tasks that run them.
 
-    `usefulness` gets what peers earn; `uplink` limits how fast content leaves.
+    `usefulness` gets what peers earn; `hold` keeps links up that downloads use; `uplink` limits how
+    fast content leaves.
     """
 
     def __init__(
-        self, vault: Vault, usefulness: Usefulness, rng: Random, uplink: Direction | None = None
+        self,
+        vault: Vault,
+        usefulness: Usefulness,
+        rng: Random,
+        hold: HoldLink,
+        uplink: Direction | None = None,
     ) -> None:
         self._vault = vault
+        self._hold = hold
         self._budgets = PeerBudgets()
         self.line = Line(usefulness, uplink)
         self._getters = NamedGetters()
@@ -316,13 +338,13 @@ class Exchanges:
         budget = self._budgets.of(link.peer_id)
         exchange = Exchange(
             *(link, self._vault, budget, self.refusals, self._tasks, self._usefulness, self.line),
-            *(self._getters, self._seeds, self._peer_asked),
+            *(self._getters, self._seeds, self._peer_asked, self._hold),
         )
         if exchange.is_open:
             link.register(CONTENT_TYPES, exchange.receive)
             self._running[link] = exchange
             task = self._tasks.start(exchange.run(), name=f"exchange with {exchange.name}")
-            task.add_done_callback(lambda _: self._running.pop(link))
+            task.add_done_callback(lambda _: self._running.pop(link).let_go())
             for watch in self._wanted.values():
                 watch.linked(PeerId(link.peer_id))
         return exchange

@@ -1,6 +1,7 @@
 """The open links: which to use, which to close to make room, and which are idle or stalled."""
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -14,13 +15,19 @@ from node.links.pool.tie_break import OpenLinks
 from node.links.settings import LinkSettings
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.errors import Malformed, ModswarmError, RemoteError
-from protocol.frame_types import LINK_TYPES, WANTED_FRAME
+from protocol.errors import LinkClosed, Malformed, ModswarmError, RemoteError
+from protocol.frame_types import IDLE_FRAME, LINK_TYPES, WANTED_FRAME
 from protocol.identity import PeerId, peer_id_text
 from protocol.places.rule_breakers import RuleBreakers
 from protocol.places.tenure import Place
 
 _log = logging.getLogger(__name__)
+
+_IDLE = "idle"
+
+_TOLD_IN_IDLE_TIME = 3
+"""How often a link that carries nothing is told to be wanted, within the time after which an idle
+one is closed: two frames may be late."""
 
 OnLink = Callable[[Link], object]
 """Takes a new link and registers its frame handlers; a ModswarmError that it raises closes it."""
@@ -60,6 +67,8 @@ class LinkKeeper:
         self._owner = TaskOwner("closing links")
         self._faults: list[BaseException] = []
         self._closings: dict[asyncio.Task[None], None] = {}
+        self._asked: dict[Link, float] = {}
+        """Idle links whose peers were asked whether they may be closed, and their last use."""
         self._watch: asyncio.TimerHandle | None = None
         self._stopping = False
 
@@ -137,7 +146,7 @@ class LinkKeeper:
         _log.info("link %s with %s", link.direction, peer_id_text(link.peer_id))
         self._start_watch()
         try:
-            link.register(LINK_TYPES, _wanted)
+            link.register(LINK_TYPES, lambda frame: self._link_frame(link, frame))
             for on_link in self._subscribers:
                 on_link(link)
         except ModswarmError as error:
@@ -167,6 +176,7 @@ class LinkKeeper:
         self._changes.uses(link.peer_id, self._open.get(link.peer_id), end, reason)
         if end is LinkEnd.LOST and link.buffered_bytes:
             self._interrupted(link.peer_id)
+        self._asked.pop(link, None)
         self._start_closing(link, "")
 
     def _end_of(self, link: Link) -> LinkEnd:
@@ -175,6 +185,8 @@ class LinkKeeper:
             return LinkEnd.PROTOCOL_BROKEN
         if link.error is not None and not isinstance(link.error, ModswarmError):
             return LinkEnd.FAULT
+        if link.is_closed_by_peer and self._asked.get(link) == link.last_used_at:
+            return LinkEnd.IDLE
         if link.is_closed_by_us:
             return LinkEnd.STOPPING if self._stopping else LinkEnd.BY_US
         return LinkEnd.BY_PEER if link.is_closed_by_peer else LinkEnd.LOST
@@ -200,13 +212,39 @@ class LinkKeeper:
         for link in self._open:
             if link.stalled_for(now) >= self._settings.stall_timeout_s:
                 self._retire(link, LinkEnd.STALLED, "stalled")
-            elif now - link.last_used_at >= self._settings.idle_timeout_s:
-                self._retire(link, LinkEnd.IDLE, "idle")
+            else:
+                self._look_whether_idle(link, now - link.last_used_at)
         if len(self._open):
             self._start_watch()
 
+    # Idle links -------------------------------------------------------------------------------
 
-def _wanted(frame: bytes) -> None:
-    """The peer wants the link to be kept: that it sent a frame is enough for that."""
-    if frame != WANTED_FRAME:
-        raise Malformed("a frame that says that a link is wanted has nothing else")
+    def _look_whether_idle(self, link: Link, unused_s: float) -> None:
+        """Say that a link is wanted, or else ask the peer whether it may be closed, and close it.
+
+        The peer closes it, unless it wants it, or has sent what is on its way. One that says
+        nothing until the next look is gone, or agrees.
+        """
+        idle_s = self._settings.idle_timeout_s
+        with contextlib.suppress(LinkClosed):
+            if self._book.is_held(link.peer_id):
+                if unused_s >= idle_s / _TOLD_IN_IDLE_TIME:
+                    link.send(WANTED_FRAME)
+            elif unused_s < idle_s or link.buffered_bytes:
+                self._asked.pop(link, None)
+            elif self._asked.get(link) == link.last_used_at:
+                self._retire(link, LinkEnd.IDLE, _IDLE)
+            else:
+                self._asked[link] = link.last_used_at
+                link.send(IDLE_FRAME)
+
+    def _link_frame(self, link: Link, frame: bytes) -> None:
+        """The peer wants the link to be kept, for which a frame is enough; or would close it."""
+        if frame not in (WANTED_FRAME, IDLE_FRAME):
+            raise Malformed("a frame about the link itself has nothing but its type")
+        if frame == IDLE_FRAME:
+            unused_s = self._loop.time() - link.last_used_at
+            if self._book.is_held(link.peer_id):
+                link.send(WANTED_FRAME)
+            elif unused_s >= limits.LINK_UNUSED_S and not link.buffered_bytes:
+                self._retire(link, LinkEnd.IDLE, _IDLE)

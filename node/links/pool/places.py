@@ -36,14 +36,20 @@ def call_rule() -> PlaceRule:
 class PlaceBook:
     """What is held, in the terms of the rules; `usefulness` says what its holders are worth.
 
-    `is_wanted`: whether this node wants the link to a peer to be kept.
+    `is_wanted`: whether this node wants a link to a peer, and calls it; `is_held`: whether the link
+    is not to be closed as idle.
     """
 
     def __init__(
-        self, usefulness: Usefulness, tenure_s: float, is_wanted: Callable[[PeerId], bool]
+        self,
+        usefulness: Usefulness,
+        tenure_s: float,
+        is_wanted: Callable[[PeerId], bool],
+        is_held: Callable[[PeerId], bool],
     ) -> None:
         self._usefulness = usefulness
         self._is_wanted = is_wanted
+        self.is_held = is_held
         self._tenure_s = tenure_s
         self._loop = asyncio.get_running_loop()
         self._linked, self._called = Visits(), Visits()

@@ -104,7 +104,9 @@ class LinkPool:
             *(settings, environment.rng),
         )
         self._book = PlaceBook(
-            self.usefulness, settings.tenure_s, lambda peer_id: peer_id in self._wants
+            *(self.usefulness, settings.tenure_s),
+            is_wanted=lambda peer_id: peer_id in self._wants,
+            is_held=self._wants.holds,
         )
         self._answers, self._calls = answer_rule(), call_rule()
         self._breakers = RuleBreakers()
@@ -161,12 +163,13 @@ class LinkPool:
         """Every open link, the oldest first."""
         return self._keeper.links()
 
-    def want(self, peer_id: PeerId, reason: str) -> Want:
+    def want(self, peer_id: PeerId, reason: str, *, calls: bool = True) -> Want:
         """Keep the link to this peer up until the handle is closed, and call the peer while it is
-        down. Raises Overloaded where too many are kept; CallFailed, LinkClosed as `connect`.
+        down, if `calls`. Raises Overloaded where too many are kept; CallFailed, LinkClosed as
+        `connect`.
         """
         self._check_open(peer_id)
-        return self._wants.want(peer_id, reason)
+        return self._wants.want(peer_id, reason, calls=calls)
 
     def wanted_for(self, peer_id: PeerId) -> tuple[str, ...]:
         """Why the link to a peer is kept, the oldest reason first; empty where it is not."""

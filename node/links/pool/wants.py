@@ -1,8 +1,9 @@
-"""Links that this node wants to be kept: called again while down, and never closed as idle.
+"""Links that this node wants: never closed as idle, and mostly called again while down.
 
-Each want is a handle. While a peer has one that is open, one task keeps its link up: it calls the
+Each want is a handle. While a peer has one that `calls`, one task keeps its link up: it calls the
 peer, waits for the end of the link, and calls again after a pause that doubles with each try that
-brought no lasting link.
+brought no lasting link. One that does not only keeps a link from being closed as idle: a download
+has its own rules for whom to call.
 
 A peer whose link was lost in the middle of what we sent is called once as well, where it was this
 machine that slept or had no network.
@@ -22,17 +23,11 @@ from node.links.pool.backoff import pause_s
 from node.links.settings import LinkSettings
 from node.tasks import TaskOwner
 from protocol import limits
-from protocol.errors import LinkClosed, ModswarmError, Overloaded
-from protocol.frame_types import WANTED_FRAME
+from protocol.errors import ModswarmError, Overloaded
 from protocol.identity import PeerId, peer_id_text
 from protocol.randomness import Random
 
 _log = logging.getLogger(__name__)
-
-_LOOKS = 3
-"""How often a wanted link is looked at within the time after which an idle one is closed. One that
-was idle for half of the time between two looks is used then, so none is idle for longer than 1.5
-times that."""
 
 
 _NOTICED_S = 30.0
@@ -45,9 +40,17 @@ class Want:
     As a context manager it ends with its block, also where that raises or is cancelled.
     """
 
-    def __init__(self, peer_id: PeerId, reason: str, given_back: Callable[["Want"], None]) -> None:
+    def __init__(
+        self,
+        peer_id: PeerId,
+        reason: str,
+        given_back: Callable[["Want"], None],
+        *,
+        calls: bool,
+    ) -> None:
         self.peer_id = peer_id
         self.reason = reason
+        self.calls = calls
         self._given_back = given_back
 
     def close(self) -> None:
@@ -92,27 +95,33 @@ class LinkWants:
         self.tasks = TaskOwner("keep links")
 
     def __contains__(self, peer_id: object) -> bool:
-        return peer_id in self._wants
+        """Whether a peer is called while it has no link."""
+        return peer_id in self._keeping
 
     def __len__(self) -> int:
-        """Peers whose links are wanted."""
-        return len(self._wants)
+        """Peers that are called while they have no link."""
+        return len(self._keeping)
+
+    def holds(self, peer_id: PeerId) -> bool:
+        """Whether the link to a peer is not to be closed as idle."""
+        return peer_id in self._wants
 
     def reasons(self, peer_id: PeerId) -> tuple[str, ...]:
         """Why the link to a peer is wanted, the oldest reason first; empty where it is not."""
         return tuple(want.reason for want in self._wants.get(peer_id, ()))
 
-    def want(self, peer_id: PeerId, reason: str) -> Want:
-        """Keep the link to a peer up until the handle is closed.
+    def want(self, peer_id: PeerId, reason: str, *, calls: bool = True) -> Want:
+        """Keep the link to a peer up until the handle is closed, and call the peer if `calls`.
 
-        Raises Overloaded where LINKS_WANTED peers are wanted, or one for so many reasons.
+        Raises Overloaded where LINKS_WANTED peers are called so, or one is wanted for so many
+        reasons.
         """
-        if peer_id not in self._wants and len(self) >= limits.LINKS_WANTED:
+        if calls and peer_id not in self and len(self) >= limits.LINKS_WANTED:
             raise Overloaded(f"{limits.LINKS_WANTED} links are kept already")
         if len(self._wants.get(peer_id, ())) >= limits.LINKS_WANTED:
             raise Overloaded(f"this link is kept for {limits.LINKS_WANTED} reasons already")
-        want = Want(peer_id, reason, self._given_back)
-        if peer_id not in self._wants:
+        want = Want(peer_id, reason, self._given_back, calls=calls)
+        if calls and peer_id not in self:
             news = self._news[peer_id] = asyncio.Event()
             name = peer_id_text(peer_id)
             self._keeping[peer_id] = self.tasks.start(self._keep(peer_id, news), name=name)
@@ -166,10 +175,11 @@ class LinkWants:
         if want not in wants:
             return
         del wants[want]
-        if not wants:
-            del self._wants[want.peer_id]
+        if want.calls and not any(other.calls for other in wants):
             del self._news[want.peer_id]
             self._keeping.pop(want.peer_id).cancel()
+        if not wants:
+            del self._wants[want.peer_id]
 
     async def _keep(self, peer_id: PeerId, news: asyncio.Event) -> None:
         """Have a link to the peer, for as long as it is wanted."""
@@ -183,19 +193,10 @@ class LinkWants:
                 tries += 1
             else:
                 news.clear()
-                await self._until_closed(link)
+                await asyncio.wait([link.closed])
                 lasted = self._loop.time() - link.opened_at >= self._settings.backoff_max_s
                 tries = 0 if lasted else tries + 1
             await self._pause(tries, began_at, news)
-
-    async def _until_closed(self, link: Link) -> None:
-        """Return at the end of a link, which is told to the peer as wanted where it is idle."""
-        look_s = self._settings.idle_timeout_s / _LOOKS
-        while not link.closed.done():
-            await asyncio.wait([link.closed], timeout=look_s)
-            if self._loop.time() - link.last_used_at >= look_s / 2:
-                with contextlib.suppress(LinkClosed):
-                    link.send(WANTED_FRAME)
 
     async def _pause(self, tries: int, began_at: float, news: asyncio.Event) -> None:
         """Wait before another try, shorter where there are news of the peer.

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from node.content.assemble.assembler import Assembler
@@ -57,6 +58,19 @@ def lineages_of(vault: Vault, environment: Environment, number: int = 1) -> OwnL
     return OwnLineages(vault, environment, Identity(bytes([number]) * 32), 0)
 
 
+class Hold:
+    """One of a link, which is in `holds` while it stands."""
+
+    def __init__(self, holds: "list[Hold]", peer_id: PeerId) -> None:
+        self.peer_id = peer_id
+        self._holds = holds
+        holds.append(self)
+
+    def close(self) -> None:
+        if self in self._holds:
+            self._holds.remove(self)
+
+
 class ContentNode:
     """A vault and all that works on it."""
 
@@ -66,7 +80,10 @@ class ContentNode:
         self.vault = vault
         self.expected_defects: list[BaseException] = []
         self.up, self.down = Direction(), Direction()
-        self.exchanges = Exchanges(vault, Usefulness(), environment.rng, self.up)
+        self.holds: list[Hold] = []
+        self.exchanges = Exchanges(
+            *(vault, Usefulness(), environment.rng, partial(Hold, self.holds)), self.up
+        )
         guard = HomeGuard(vault.folder)
         self.publisher = Publisher(
             vault, environment, guard, lineages_of(vault, environment, number)
@@ -104,6 +121,7 @@ async def content_node(folder: Path, number: int = 1) -> AsyncIterator[ContentNo
     finally:
         node.opened.close()
         await node.exchanges.close()
+        assert not node.holds
         assert node.exchanges.defects == node.expected_defects
         await vault.close()
 

@@ -293,6 +293,24 @@ async def test_streams_hear_of_the_end_of_their_link_once(tmp_path: Path) -> Non
         assert closed.losses == []
 
 
+async def test_a_link_is_held_while_it_has_a_stream_of_ours(tmp_path: Path) -> None:
+    async with content_node(tmp_path) as node:
+        ours, theirs = memory_link(node.peer_id, PEER)
+        exchange = node.exchanges.attach(ours)
+        assert not node.holds
+        streams = [exchange.open(bytes(32), _Reader()) for _ in range(2)]
+        assert [hold.peer_id for hold in node.holds] == [PEER]
+        streams[0].close()
+        streams[0].close()
+        assert node.holds
+        streams[1].abandon()
+        assert not node.holds
+        exchange.open(bytes(32), _Reader())
+        assert node.holds
+        theirs.cut("the line is cut")
+        await until(lambda: not node.holds)
+
+
 async def test_too_many_streams_of_ours(tmp_path: Path) -> None:
     async with content_node(tmp_path) as node:
         ours, _ = memory_link(node.peer_id, PEER)

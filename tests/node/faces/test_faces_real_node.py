@@ -104,7 +104,8 @@ async def test_every_route_of_a_real_node_answers_as_documented(tmp_path: Path) 
         assert (source / "red.txt").read_text() == "red" * 1000
         assert fetched["sources"] == [identity["peer_id"]]
         await b.ask("POST", "/v1/connect", {"peer": identity["peer_id"]})
-        assert len((await b.ask("GET", "/v1/links"))["links"]) == 1
+        (link,) = (await b.ask("GET", "/v1/links"))["links"]
+        assert link["kept"] == [], "what was fetched holds no link any more"
         changes = await b.ask("GET", "/v1/links/changes", query="?after=0")
         assert [(one["event"], one["path"]) for one in changes["changes"]] == [("up", "direct")]
         (mod,) = (await b.ask("GET", "/v1/mods"))["mods"]

@@ -195,18 +195,6 @@ async def test_a_caller_asks_a_busy_peer_again_until_it_has_a_place() -> None:
         assert 29.0 < asyncio.get_running_loop().time() - started < 36.0
 
 
-async def test_an_unused_link_is_closed_on_both_sides() -> None:
-    async with network() as peers:
-        one, other = await peers.add(idle_timeout_s=300.0), await peers.add(idle_timeout_s=3600.0)
-        ours, theirs = await linked(one, other)
-        await until(ours.closed.done, 500.0, 0.5)
-        assert ours.closed.result() == "closed by us: idle"
-        assert asyncio.get_running_loop().time() - ours.last_used_at >= 300.0
-        await until(theirs.closed.done)
-        assert theirs.closed.result() == "closed by the peer: idle"
-        assert one.pool.counts["closed_idle"] == 1
-
-
 async def test_a_peer_that_takes_nothing_is_given_up() -> None:
     async with network() as peers:
         one, other = await peers.add(stall_timeout_s=30.0), await peers.add()

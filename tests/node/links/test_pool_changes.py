@@ -13,8 +13,6 @@ from tests.node.links.link_network import Node, frame_of, linked, network, until
 
 pytestmark = pytest.mark.leaves_nothing
 
-IDLE_S = 300.0
-
 
 def told(node: Node) -> list[tuple[LinkEvent, LinkEnd | None]]:
     return [(change.event, change.end) for change in node.pool.changes.since(0)]
@@ -24,10 +22,6 @@ async def _closes(one: Node, other: Node) -> None:
     link = one.pool.get(other.peer_id)
     assert link is not None
     await link.close("enough")
-
-
-async def _is_idle(_one: Node, _other: Node) -> None:
-    await asyncio.sleep(2 * IDLE_S)
 
 
 async def _stops(one: Node, _other: Node) -> None:
@@ -62,7 +56,7 @@ async def _meets_a_defect(one: Node, other: Node) -> None:
     [
         (_closes, LinkEnd.BY_US, LinkEnd.BY_PEER, "closed by the peer: enough"),
         (_stops, LinkEnd.STOPPING, LinkEnd.BY_PEER, "closed by the peer: the node is stopping"),
-        (_breaks_a_rule, LinkEnd.BY_PEER, LinkEnd.PROTOCOL_BROKEN, "a frame that says that a link"),
+        (_breaks_a_rule, LinkEnd.BY_PEER, LinkEnd.PROTOCOL_BROKEN, "a frame about the link itself"),
         (_vanishes, LinkEnd.LOST, LinkEnd.LOST, "the peer stopped answering"),
         (_meets_a_defect, LinkEnd.FAULT, LinkEnd.BY_PEER, "closed by the peer: internal error"),
     ],
@@ -84,15 +78,6 @@ async def test_both_sides_are_told_of_a_link_and_why_it_ended(
         assert told(one)[1] == (LinkEvent.DOWN, ours)
         assert told(other)[1] == (LinkEvent.DOWN, theirs)
         assert other.pool.changes.since(1)[0].reason.startswith(reason)
-
-
-async def test_an_idle_link_is_told_as_such_where_it_was_closed() -> None:
-    async with network() as peers:
-        one, other = await peers.add(idle_timeout_s=IDLE_S / 2), await peers.add()
-        await linked(one, other)
-        await _is_idle(one, other)
-        assert told(one)[1] == (LinkEvent.DOWN, LinkEnd.IDLE)
-        assert other.pool.changes.since(1)[0].reason == "closed by the peer: idle"
 
 
 async def test_one_that_makes_room_is_told_as_such() -> None:
