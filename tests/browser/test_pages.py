@@ -4,10 +4,12 @@ import asyncio
 import hashlib
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from protocol import limits
 from protocol.identity import Identity, peer_id_text
 from tests.browser.foreign import MISSING
 from tests.browser.page_node import pattern, scene
@@ -68,6 +70,39 @@ async def test_a_page_keeps_its_own_identity_and_no_script_reads_it(tmp_path: Pa
         told = await stage.do("kept")
         assert told["first"] == told["again"] == peer_id_text(Identity(SEEDS[9]).peer_id)
         assert told["read"] == ["InvalidAccessError"] * 2
+
+
+async def test_a_page_gets_a_chunk_by_its_number(tmp_path: Path) -> None:
+    size = limits.FINE_RUN_BYTES + 1  # so that chunks are longer than a message
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
+        (tmp_path / "hats").mkdir()
+        (tmp_path / "hats" / "noise").write_bytes(Random(1).randbytes(size))
+        shared = await stage.node.sharing.share(tmp_path / "hats", None, lambda _: None)
+        held = await stage.node._vault.get_chunks(shared.mod_id, range(24))
+        sealed = {number: one for number, one in enumerate(held or ()) if one is not None}
+        longest = max(sealed, key=lambda number: len(sealed[number]))
+        assert len(sealed[longest]) > 2 * limits.MESSAGE_BYTES, "three pieces at least"
+        mod_id = shared.mod_id.hex()
+        for number in (0, longest):
+            size = len(sealed[number])
+            told = await stage.do("chunk", modId=mod_id, number=number, size=size)
+            assert told == sealed[number].hex()
+        told = await stage.do("chunk", modId=mod_id, number=1000, size=1)
+        assert told == "the node does not hold this chunk"
+        told = await stage.do("chunk", modId=bytes(32).hex(), number=0, size=1)
+        assert told == "the node does not hold this mod"
+
+
+async def test_a_page_makes_an_identity_of_the_first_key_that_cost_enough(tmp_path: Path) -> None:
+    seeds = [bytes([7] * 32)] * 256 + [SEEDS[9], SEEDS[8]]
+    async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
+        told = await stage.do("created", seeds=[seed.hex() for seed in seeds])
+        assert told["peerId"] == peer_id_text(Identity(SEEDS[9]).peer_id)
+        assert told["tries"] == [256]
+        assert told["left"] == 1
+        assert told["read"] == ["InvalidAccessError"] * 2
+        (link,) = stage.mover.links
+        assert link.peer_id == Identity(SEEDS[9]).peer_id
 
 
 def _report(way: str, told: dict[str, dict[str, float]]) -> None:

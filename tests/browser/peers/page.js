@@ -80,6 +80,14 @@ async function held({ modId, ...scene }) {
   return result;
 }
 
+async function chunk({ modId, number, size, ...scene }) { // by its bytes in hex, or why it is none
+  const opened = await link(scene);
+  const asked = opened.chunk(bytes.bytesOf(modId), number, size);
+  const result = await asked.then(bytes.hex, (error) => error.message);
+  opened.close();
+  return result;
+}
+
 async function relayedMoved(scene) {
   const iceServers = await modswarm.servers(scene);
   return moved({ ...scene, iceServers, relayed: true });
@@ -93,6 +101,45 @@ async function kept({ seed }) { // an identity that is found at the first try, k
   const read = await Promise.all([again.signing, again.exchange].map((key) => crypto.subtle
     .exportKey("pkcs8", key).then(() => "read", (error) => error.name)));
   return { first: first.peerId, again: again.peerId, read };
+}
+
+async function pairOf(seed) { // that of a seed, as generateKey makes them
+  const [usage, head] = [["sign"], bytes.bytesOf("302e020100300506032b657004220420")];
+  const pkcs8 = bytes.concat(head, bytes.bytesOf(seed));
+  const privateKey = await crypto.subtle.importKey("pkcs8", pkcs8, "Ed25519", true, usage);
+  const { x } = await crypto.subtle.exportKey("jwk", privateKey);
+  const jwk = { kty: "OKP", crv: "Ed25519", x };
+  return { privateKey, publicKey: await crypto.subtle.importKey("jwk", jwk, "Ed25519", true, ["verify"]) };
+}
+
+async function created({ seeds, ...scene }) { // an identity of the first of these keys that is good
+  const tries = [];
+  const { generateKey } = SubtleCrypto.prototype;
+  const left = await Promise.all(seeds.map(pairOf));
+  SubtleCrypto.prototype.generateKey = async function given(...terms) {
+    const made = await generateKey.apply(this, terms);
+    if (terms[0] !== "Ed25519") return made;
+    const good = left.shift();
+    for (const half of ["publicKey", "privateKey"]) { // what a browser makes has the same form
+      const [one, other] = [made[half], good[half]];
+      const form = half === "publicKey" ? "raw" : "pkcs8";
+      const [real, ours] = await Promise.all([one, other].map((key) => crypto.subtle.exportKey(form, key)));
+      if (real.byteLength !== ours.byteLength) throw new Error(`${form} of ${real.byteLength} bytes`);
+      if (one.extractable !== other.extractable) throw new Error("a key that is not to be read");
+    }
+    return good;
+  };
+  try {
+    const identity = await modswarm.Identity.create((count) => tries.push(count));
+    const { api, token, peer } = scene;
+    const opened = await modswarm.connect({ api, token, peer, identity });
+    opened.close();
+    const read = await Promise.all([identity.signing, identity.exchange].map((key) => crypto.subtle
+      .exportKey("pkcs8", key).then(() => "read", (error) => error.name)));
+    return { peerId: identity.peerId, tries, left: left.length, read };
+  } finally {
+    SubtleCrypto.prototype.generateKey = generateKey;
+  }
 }
 
 // Pages that do not keep to the rules, by the module's own parts.

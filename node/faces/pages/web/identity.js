@@ -15,7 +15,7 @@ export class Identity {
     Object.assign(this, { publicKey, signing, exchange, peerId });
   }
 
-  /** A new one, found by about half a minute of work; `onTry` is called with the tries so far. */
+  /** A new one, found by 65536 tries on average; `onTry` is called with the tries so far. */
   static async create(onTry = () => {}) {
     for (let tries = 1; ; tries += 1) {
       const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
