@@ -56,6 +56,7 @@ BENCHMARKS = {
         ["quick", "pcap"],
         "a data channel on many paths, beside stock, libwebrtc and HTTP; 200 idle links",
     ),
+    "page": ("pages", ["runs"], "a web page's link in Chromium, direct and by TURN, beside none"),
     "relay": ("relay.figures", ["runs"], "processor time of relaying and goodput, beside coturn"),
     "sim": ("simulated", ["sizes"], "packets, time and memory of simulated nodes, beside stock"),
 }

@@ -93,6 +93,38 @@ async function relayedMoved(scene) {
   return moved({ ...scene, iceServers, relayed: true });
 }
 
+async function plain({ size }) { // seconds for so many bytes between two connections of this browser
+  const [one, other] = [new RTCPeerConnection(), new RTCPeerConnection()];
+  one.onicecandidate = ({ candidate }) => other.addIceCandidate(candidate);
+  other.onicecandidate = ({ candidate }) => one.addIceCandidate(candidate);
+  const terms = { negotiated: true, id: 0 };
+  const [channel, arriving] = [one, other].map((end) => end.createDataChannel("plain", terms));
+  const open = new Promise((resolve) => { channel.onopen = resolve; });
+  await one.setLocalDescription(await one.createOffer());
+  await other.setRemoteDescription(one.localDescription);
+  await other.setLocalDescription(await other.createAnswer());
+  await one.setRemoteDescription(other.localDescription);
+  await open;
+  let left = size;
+  const arrived = new Promise((resolve) => {
+    arriving.onmessage = ({ data }) => { if (!(left -= data.byteLength)) resolve(); };
+  });
+  arriving.binaryType = "arraybuffer";
+  channel.bufferedAmountLowThreshold = 1 << 19;
+  const began = performance.now();
+  for (let at = 0; at < size; at += PIECE_BYTES) {
+    channel.send(new Uint8Array(Math.min(PIECE_BYTES, size - at)));
+    while (channel.bufferedAmount > 1 << 20) {
+      await new Promise((resolve) => { channel.onbufferedamountlow = resolve; });
+    }
+  }
+  await arrived;
+  const seconds = (performance.now() - began) / 1000;
+  one.close();
+  other.close();
+  return seconds;
+}
+
 async function kept({ seed }) { // an identity that is found at the first try, kept and read
   modswarm.Identity.create = () => modswarm.Identity.fromSeed(bytes.bytesOf(seed));
   const first = await modswarm.Identity.stored();
