@@ -23,14 +23,14 @@ Event = Callable[[Town, WholeResident, WholeResident], Awaitable[None]]
 
 
 async def sharer_sleeps(_town: Town, sharer: WholeResident, _getter: WholeResident) -> None:
-    await sleep(sharer)
+    await sleeps(sharer)
 
 
 async def getter_sleeps(_town: Town, _sharer: WholeResident, getter: WholeResident) -> None:
-    await sleep(getter)
+    await sleeps(getter)
 
 
-async def sleep(person: WholeResident) -> None:
+async def sleeps(person: WholeResident) -> None:
     person.host.sleep()
     await asyncio.sleep(SLEEP_S)
     assert person.host.behind is not None
