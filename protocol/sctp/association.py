@@ -217,19 +217,17 @@ class Association:
         if self._inbound.halves is not None:
             self._inbound.halves.sender.set_packet_bytes(packet_bytes)
 
-    def path_changed(
-        self, now: float, round_trip_s: float | None = None, *, worked: bool | None = None
-    ) -> None:
+    def path_changed(self, now: float, round_trip_s: float | None = None) -> None:
         """Datagrams take another path from now on, whose round trip was measured, if it was.
 
-        `worked`: whether the path before still does; None: judge by what is acknowledged. What is
-        in flight there is repeated at once, or given that path's time. Round trip and congestion
-        control begin anew (RFC 8261), and so do probes.
+        What is in flight by the path before is given that path's time, or repeated at once where
+        that acknowledges nothing any more. Round trip and congestion control begin anew (RFC 8261),
+        and so do probes.
         """
         self._inbound.settle()
         self._liveness.forget_probes()
         if self._inbound.halves is not None and not self._status.over:
-            self._inbound.halves.sender.on_path_changed(now, round_trip_s, worked)
+            self._inbound.halves.sender.on_path_changed(now, round_trip_s)
 
     def probe_path(self, packet_bytes: int) -> None:
         """Send one packet of this size; a PathProbed event says that it came through (RFC 8899).

@@ -323,10 +323,9 @@ class Sender:
             self.repeated_chunks += 1
         self._timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
 
-    def on_path_changed(self, now: float, round_trip_s: float | None, worked: bool | None) -> None:
+    def on_path_changed(self, now: float, round_trip_s: float | None) -> None:
         """Packets take another path: see Association.path_changed."""
-        if worked is None:
-            worked = not (self._tail_probed or self._timeouts_in_row)
+        was_silent = self._tail_probed or self._timeouts_in_row > 0
         self._flight.change_path(now)
         if round_trip_s is not None:
             round_trip_s = max(round_trip_s, ROUND_TRIP_S_MIN)
@@ -335,10 +334,10 @@ class Sender:
         self.pacer = Pacer()
         self.set_packet_bytes(self._packet_bytes)
         self._timed_out_until, self._ask_at, self._flows_from = -1, -inf, now
-        if worked:
-            self._rearm(now)
-        else:
+        if was_silent:
             self._lose_all(now)
+        else:
+            self._rearm(now)
 
     def on_retransmit_timer(self, now: float) -> bool:
         """Nothing was acknowledged for a timeout. False: the peer has been silent for too long."""

@@ -121,10 +121,10 @@ class MovingHost(Host):
         if self.size.next_at <= self.world.now:
             self.flush()
 
-    def changed_path(self, round_trip_s: float | None, worked: bool | None) -> None:
+    def changed_path(self, round_trip_s: float | None) -> None:
         """Tell the association."""
         now = self.world.now
-        self.association.path_changed(now, round_trip_s, worked=worked)
+        self.association.path_changed(now, round_trip_s)
         self.size.path_changed(PACKET_SIZES)
         self._adopt(True)
         if self.association._core.config.own_peer:
@@ -170,11 +170,11 @@ class Journey:
             assert host.direction is not None
             host.direction.down = True
 
-    def move(self, route: Route, *, worked: bool | None = None, known: bool = True) -> None:
+    def move(self, route: Route, *, known: bool = True) -> None:
         """Both ends send by another route; `known`: they have measured its round trip."""
         self._send_by(route)
         for host in (self.client, self.server):
-            host.changed_path(route.rtt_s if known else None, worked)
+            host.changed_path(route.rtt_s if known else None)
 
     def run(self, seconds: float) -> None:
         """Let time pass."""

@@ -70,7 +70,7 @@ def test_the_rate_is_back_some_round_trips_after_an_outage(gone_s: float, known:
     journey.cut()
     journey.run(gone_s)
     moved_s = journey.world.now
-    journey.move(_DIRECT, known=known, worked=False)
+    journey.move(_DIRECT, known=known)
     journey.run(1.0)
     heard = [at for at in journey.server.heard_at if at > moved_s]
     assert heard[0] - moved_s <= 0.1
@@ -110,7 +110,7 @@ def test_whatever_paths_follow_one_another_every_byte_arrives_once(seed: int) ->
             queue_s=random.uniform(0.05, 0.3),
             loss=random.choice((0.0, 0.0, 0.01, 0.03)),
         )
-        journey.move(route, worked=random.choice((None, None, False)), known=random.random() < 0.7)
+        journey.move(route, known=random.random() < 0.7)
     last_s = journey.world.now
     journey.run(2.0)
     for host in (journey.client, journey.server):
