@@ -648,10 +648,10 @@ LINK_RESTART_ROUND_TRIPS = 4
 """How long one restart is waited for, from the offer to the pair: then comes another."""
 
 LINK_RESTARTS_KEPT = 2
-"""Of LINK_RESTARTS so many are not spent on looking for a direct path: the relay may die."""
+"""Of LINK_RESTARTS so many are not spent on looking for other paths: the relay may die."""
 
-DIRECT_AGAIN_MAX_S = 300.0
-"""The longest pause before a relayed link looks for a direct path anew."""
+SEEKING_PAUSE_MAX_S = 300.0
+"""The longest pause before a relayed link looks anew for a direct path, or for a second relay."""
 
 LINK_CALLS = 128
 """Calls of this node that are being made into links at one time: twice what one download tries."""

@@ -272,6 +272,13 @@ class IceAgent:
                 return None if second is None else second.base
         return None
 
+    def has_spare(self, now: float) -> bool:
+        """Whether a link goes on at once by another path if the selected one fails now."""
+        for session in self._sessions():
+            if session.selected is not None and session.connectivity is not None:
+                return session.connectivity.selection.paths.has_spare(session.selected, now)
+        return False
+
     # Datagrams and time ---------------------------------------------------------------------
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:

@@ -235,6 +235,8 @@ class ConnectivityChecks:
         if check.purpose is Purpose.CONSENT:
             self.selection.unanswered(check.pair, now)
             self._schedule(now)
+        elif check.purpose is Purpose.UPKEEP:
+            self.selection.kept_unanswered(check.pair)
         elif check.purpose is Purpose.CONNECTIVITY and check.pair.state is PairState.IN_PROGRESS:
             check.pair.apply(event)
 

@@ -61,6 +61,15 @@ class ConsentDelayed:
 
 
 @dataclass(frozen=True, slots=True)
+class PathSilent:
+    """A path of this base answers no more, while the selected one does: it was that before, or is
+    kept beside it.
+    """
+
+    base: Address
+
+
+@dataclass(frozen=True, slots=True)
 class IceFailed:
     """No pair works, and there is none left to try; more candidates may still change that."""
 
@@ -73,7 +82,13 @@ class ConsentLost:
 
 
 IceEvent = (
-    AddressProved | PairSelected | CredentialsRetired | ConsentDelayed | IceFailed | ConsentLost
+    AddressProved
+    | PairSelected
+    | CredentialsRetired
+    | ConsentDelayed
+    | PathSilent
+    | IceFailed
+    | ConsentLost
 )
 
 

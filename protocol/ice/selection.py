@@ -21,7 +21,7 @@ from protocol import limits
 from protocol.ice.checker import Checker
 from protocol.ice.checklist import Checklist
 from protocol.ice.core import IceCore
-from protocol.ice.events import PairSelected
+from protocol.ice.events import PairSelected, PathSilent
 from protocol.ice.pairs import CandidatePair, PairEvent, PairOutcome, PairState
 from protocol.ice.paths.doubt import PathDoubt
 from protocol.ice.paths.kept import KeptPaths
@@ -140,7 +140,19 @@ class Selection:
             selected.consent_unanswered()
             self.paths.bar(selected, limits.PATH_SILENT_PENALTY_S, now)
         self._select(best, now, nominated=self._core.controlling)
+        if is_silent:
+            self._core.tell(PathSilent(selected.base))
         return True
+
+    def kept_unanswered(self, pair: CandidatePair) -> None:
+        """A check of a pair that is kept was given up. While the selected one does not answer
+        either, it tells nothing of the pair.
+        """
+        selected = self.selected
+        if selected is None or pair is selected or selected.failures or self._doubt.since != inf:
+            return
+        if pair.quality.is_silent:
+            self._core.tell(PathSilent(pair.base))
 
     def leave(self, now: float) -> bool:
         """Data do not pass by the selected pair, though checks do: go on by another that works.

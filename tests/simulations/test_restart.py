@@ -186,7 +186,7 @@ async def test_both_sides_that_restart_at_once_agree_on_one_restart(tmp_path: Pa
         await until(lambda: all(not one._task or one._task.done() for one in restarts))
         assert [next(ufrag) for ufrag in ufrags] != before
         for restart in restarts:
-            assert len(restart._restarted_at) <= 1
+            assert len(restart._turns._taken_at) <= 1
             assert restart._ice.agent.selected is not None
             assert restart._ice.agent._previous is None, "the new generation carries the link"
         assert await talk.goes_on() < ROUND_TRIP_S

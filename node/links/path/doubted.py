@@ -9,6 +9,7 @@ from node.links.relaying.run import RelayRun
 from protocol.addresses import Address
 from protocol.ice.agent import IceAgent
 from protocol.identity import PeerId, peer_id_text
+from protocol.overlay.contacts import Contact
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +88,21 @@ class DoubtedPath(PathTraffic):
     def _tell_doubt(self, since: float) -> None:
         if self._watcher is not None and not self._ended:
             self._watcher.doubted(since)
+
+    def _look_for_spare(self) -> None:
+        """A relayed link goes on by another relay if there is one: if there is none, say so."""
+        if self._watcher is not None and self.lacks_spare:
+            self._watcher.alone()
+
+    @property
+    def lacks_spare(self) -> bool:
+        """Whether the link goes by a relay, and by no other path if that is gone."""
+        return self.is_relayed and not self._ended and not self.agent.has_spare(self._loop.time())
+
+    @property
+    def relay(self) -> Contact | None:
+        """The relay in use; None if the path is direct."""
+        return self.relays.relay_at(self.base) if self.is_relayed else None
 
     # What a restart asks ----------------------------------------------------------------------
 

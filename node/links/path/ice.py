@@ -29,6 +29,7 @@ from protocol.ice.events import (
     IceEvent,
     IceFailed,
     PairSelected,
+    PathSilent,
 )
 from protocol.identity import PeerId
 from protocol.punching.pairs import Way
@@ -75,7 +76,7 @@ class IcePath(DoubtedPath):
         self._found: asyncio.Future[None] = self._loop.create_future()
         self._path: FoundPath | None = None
         self._punches = PunchRuns()
-        self.relays = RelayRun(paths.relays, peer, self.agent, self.flush)
+        self.relays = RelayRun(paths.relays, peer, self.agent, self.flush, self._look_for_spare)
         self._names = PairNames(self.agent, self.relays.relay_at)
         self._restarts = False
         self._link_changed: Callable[[], None] = lambda: None
@@ -268,6 +269,9 @@ class IcePath(DoubtedPath):
                 self._endpoint.demux.unregister_ufrag(event.ufrag)
             case ConsentDelayed():
                 self._tell_doubt(event.asked_at)
+            case PathSilent():
+                self.relays.doubt(event.base)
+                self._look_for_spare()
             case IceFailed():
                 self._fail(self._names.why_none(self._theirs))
             case ConsentLost():

@@ -17,3 +17,6 @@ class PathWatcher(Protocol):
 
     def relayed(self) -> None:
         """A relay carries the path now."""
+
+    def alone(self) -> None:
+        """A relay carries the path, and there is no other path by which it would go on."""

@@ -18,6 +18,7 @@ from node.tasks import TaskOwner
 from protocol import limits
 from protocol.identity import PeerId
 from protocol.overlay.contacts import Contact
+from protocol.places.tenure import network_of
 
 _FIRST_BIT = 0x80
 """Ids that differ from a peer's in it are the half that is far from the peer's registrars."""
@@ -61,40 +62,48 @@ class LinkRelays:
         self.hidden = hidden
         self.doubts = RelayDoubts()
 
-    def to_name(self, peer_id: PeerId, registrars: Iterable[Contact]) -> tuple[Contact, ...]:
+    def to_name(
+        self, peer_id: PeerId, registrars: Iterable[Contact], beside: Contact | None = None
+    ) -> tuple[Contact, ...]:
         """At most RELAYS_NAMED relays for a link with this peer, whose registrars are given.
 
         Those that we reach ourselves come before all others, and last those by which links with
-        this peer came to nothing lately, the latest at the end.
+        this peer came to nothing lately, the latest at the end. To be kept `beside` a relay come
+        those of other networks first.
         """
         now = asyncio.get_running_loop().time()
 
         def doubted_at(relay: Contact) -> float:
             return self.doubts.noted_at(relay.peer_id, peer_id, now)
 
+        taken = {peer_id, self._own_id, *([] if beside is None else [beside.peer_id])}
         named: dict[PeerId, Contact] = {}
         for contact in self._by_choice(peer_id, list(registrars), doubted_at):
-            if contact.peer_id not in (peer_id, self._own_id):
+            if contact.peer_id not in taken:
                 named.setdefault(contact.peer_id, contact)
         reached = {relay.peer_id for relay in self._reached(named.values())}
-        best = sorted(
-            named.values(), key=lambda relay: (doubted_at(relay), relay.peer_id not in reached)
-        )
+
+        def preference(relay: Contact) -> tuple[float, bool, bool]:
+            is_unreached = relay.peer_id not in reached
+            return doubted_at(relay), is_unreached, share_network(relay, beside)
+
+        best = sorted(named.values(), key=preference)
         return tuple(best[: limits.RELAYS_NAMED])
 
     def to_answer(
-        self, peer_id: PeerId, offered: Iterable[Contact], in_use: PeerId | None = None
+        self, peer_id: PeerId, offered: Iterable[Contact], in_use: Contact | None = None
     ) -> tuple[Contact, ...]:
         """At most RELAYS_ANSWERED relays, for a peer whose offer names others: contacts drawn by
         chance that are no registrars of ours, from ids far from ours as far as there are any.
 
-        A link that restarts may be about to leave the relay `in_use`.
+        A link that restarts may be about to leave the relay `in_use`, or keep another beside it.
         """
-        taken = {peer_id, in_use, *(one.peer_id for one in (*offered, *self._registrars()))}
+        used = [] if in_use is None else [in_use]
+        taken = {peer_id, *(one.peer_id for one in (*used, *offered, *self._registrars()))}
 
-        def preference(relay: Contact) -> tuple[bool, bool]:
+        def preference(relay: Contact) -> tuple[bool, bool, bool]:
             is_near = (relay.peer_id[0] ^ self._own_id[0]) < _FIRST_BIT
-            return self.is_doubted(relay, peer_id), is_near
+            return self.is_doubted(relay, peer_id), is_near, share_network(relay, in_use)
 
         drawn = [one for one in self._contacts() if one.peer_id not in taken]
         best = sorted(self._reached(drawn), key=preference)
@@ -181,3 +190,9 @@ class LinkRelays:
     async def close(self) -> None:
         """End what allocates."""
         await self.tasks.close()
+
+
+def share_network(one: Contact, other: Contact | None) -> bool:
+    """Whether two relays stand in one public network, where one fault may end both."""
+    network = network_of(one.address.host)
+    return other is not None and network != b"" and network == network_of(other.address.host)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from node.links.relaying.relays import Allocator, LinkRelays
+from node.links.relaying.relays import Allocator, LinkRelays, share_network
 from node.relay.port import RelayPort
 from protocol import limits
 from protocol.addresses import Address
@@ -49,15 +49,23 @@ class _Held(NamedTuple):
 
 
 class RelayRun:
-    """One attempt's. `flush` sends what the agent has to send."""
+    """One attempt's. `flush` sends what the agent has to send. `settled` is called once of all the
+    allocations those are left that an open link keeps.
+    """
 
     def __init__(
-        self, relays: LinkRelays, peer_id: PeerId, agent: IceAgent, flush: Callable[[], None]
+        self,
+        relays: LinkRelays,
+        peer_id: PeerId,
+        agent: IceAgent,
+        flush: Callable[[], None],
+        settled: Callable[[], None] = lambda: None,
     ) -> None:
         self._relays = relays
         self._peer_id = peer_id
         self._agent = agent
         self._flush = flush
+        self._settled = settled
         self._loop = asyncio.get_running_loop()
         self._runs: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -172,9 +180,9 @@ class RelayRun:
 
     # The pair in use --------------------------------------------------------------------------
 
-    def relay_at(self, base: Address) -> Contact | None:
+    def relay_at(self, base: Address | None) -> Contact | None:
         """The relay behind a relayed address that we have or had."""
-        return self._relays_used.get(base)
+        return None if base is None else self._relays_used.get(base)
 
     def watch(self, base: Address, round_trip_s: float | None = None) -> None:
         """The pair of this relayed address is to carry the link. If none opens over it soon, though
@@ -220,12 +228,13 @@ class RelayRun:
     # The end ----------------------------------------------------------------------------------
 
     def end(self, kept: Address | None) -> None:
-        """Allocate no more. Of the allocations that of the selected pair is kept for long, and a
-        second one that works: by it the link goes on if the relay of the first is gone.
+        """Ask no more relays. Of the allocations that of the selected pair is kept for long, and a
+        second one that works: by it the link goes on if the relay of the first is gone. So what has
+        been asked for is not given up before, unless the selected pair is a direct one.
         """
         self._is_over = True
-        for run in self._runs:
-            run.cancel()
+        if self.relay_at(kept) is None:
+            self._ask_no_more()
         if self._stall is not None:
             self._stall.cancel()
         if self._timer is not None:
@@ -234,14 +243,31 @@ class RelayRun:
         wait_s = _LINGERS_S if self._agent.controlling else _LINGERS_S + _FOLLOWS_S
         self._timer = self._loop.call_later(wait_s, self._drop_others)
 
+    def _ask_no_more(self) -> None:
+        for run in self._runs:
+            run.cancel()
+
     def _drop_others(self) -> None:
+        self._ask_no_more()
         others = [one for one in self._ports if one.local != self._kept]
         if len(others) < len(self._ports):  # a relay carries the link, and may cease to
-            second = self._agent.second_base([one.local for one in others], self._loop.time())
+            second = self._second([one.local for one in others])
             others = [one for one in others if one.local != second]
         for port in others:
             self._give_up(port)
         self._flush()
+        self._settled()
+
+    def _second(self, bases: list[Address]) -> Address | None:
+        """The base to keep beside that in use; of those that work rather one of another network.
+
+        The controlling side chooses, and the other one keeps the same.
+        """
+        now, in_use = self._loop.time(), self.relay_at(self._kept)
+        apart = [one for one in bases if not share_network(self._relays_used[one], in_use)]
+        if self._agent.controlling and (second := self._agent.second_base(apart, now)) is not None:
+            return second
+        return self._agent.second_base(bases, now)
 
     def _give_up(self, port: RelayPort) -> None:
         held = self._ports.pop(port)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from node.links.link import Link
 from node.tasks import TaskOwner
@@ -17,12 +17,17 @@ from protocol.restarting.frames import (
     encode_restart_frame,
     restart_id,
 )
-from protocol.signaling import AnswerStatus
+from protocol.signaling import AnswerStatus, CallResult
 
 _REFUSALS: Final[dict[AnswerStatus, Callable[[], CallFailed]]] = {
     AnswerStatus.CROSSED: CallCrossed,
     AnswerStatus.NO_LINK: NoSuchLink,
 }
+
+
+_FRAMES_ROUND_TRIPS: Final = 2.0
+_FRAMES_S: Final = 0.3
+"""How long the answer to frames is waited for before the same offer goes by registrars as well."""
 
 
 class FrameCalls:
@@ -58,6 +63,28 @@ class FrameCalls:
         self._asked_id = restart_id(offer)
         self._asked = asyncio.get_running_loop().create_future()
         return self._asked
+
+    async def ask_or_call(
+        self, offer: Description, round_trip_s: float, call: Callable[[], Awaitable[CallResult]]
+    ) -> Description:
+        """The answer to an offer on the link itself, whose round trip is given; if that takes long,
+        also by a call with the same offer. Raises LinkClosed, and as `call` does.
+        """
+        answered = self.ask(offer)
+        calling: asyncio.Task[CallResult] | None = None
+        try:
+            await asyncio.wait([answered], timeout=_FRAMES_ROUND_TRIPS * round_trip_s + _FRAMES_S)
+            if not answered.done():
+                calling = self._tasks.start(_awaited(call), name=peer_id_text(self._link.peer_id))
+                ends: list[asyncio.Future[Any]] = [answered, calling]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if calling is None or answered.done():
+                return await answered
+            return (await calling).description
+        finally:
+            self.ask_no_more()
+            if calling is not None:
+                calling.cancel()
 
     def ask_no_more(self) -> None:
         """The answer came otherwise, or is too late: it is ignored from now on."""
@@ -98,3 +125,7 @@ class FrameCalls:
         except NoSuchLink:
             status = AnswerStatus.NO_LINK
         self._link.send(encode_restart_frame(RestartAnswer(restart_id(offer), status, own)))
+
+
+async def _awaited(call: Callable[[], Awaitable[CallResult]]) -> CallResult:
+    return await call()

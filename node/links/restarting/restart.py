@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -12,7 +12,8 @@ from node.links.punching.call import PunchCall
 from node.links.punching.run import PunchRun
 from node.links.restarting.frame_calls import FrameCalls
 from node.links.restarting.parts import RestartableLink, RestartParts
-from node.links.restarting.seeking import DIRECT_AGAIN_S, DirectSeeking
+from node.links.restarting.seeking import AGAIN_S, Seeking
+from node.links.restarting.turns import TURN_AFTER_S, RestartTurns
 from protocol import limits
 from protocol.addresses import Address
 from protocol.causes.cause import Cause
@@ -22,13 +23,12 @@ from protocol.identity import peer_id_text
 from protocol.overlay.contacts import Contact
 from protocol.punching.pairs import Way, expected_way
 from protocol.restarting.frames import restart_id
-from protocol.signaling import CallResult, own_offer_wins
+from protocol.signaling import own_offer_wins
 
 _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 
-_MINUTE_S: Final = 60.0
 _PAUSE_S: Final = 1.0
 """Before another restart, when one has failed; then twice as long each time."""
 
@@ -44,10 +44,6 @@ made again and again, and `Way.RELAY` leads to no direct path."""
 
 _TRIES_TO_LEAVE: Final = 2
 _CARRIES_NOTHING: Final = "the path carries no data, though checks pass"
-
-_FRAMES_ROUND_TRIPS: Final = 2.0
-_FRAMES_S: Final = 0.3
-"""How long the answer to frames is waited for before the same offer goes by registrars as well."""
 
 _ROUND_TRIP_S: Final = 0.2
 """Of a path that has none measured."""
@@ -65,14 +61,20 @@ class LinkRestart:
         self._mending: asyncio.Task[None] | None = None
         self._offer: Description | None = None
         self._offered_at = 0.0
+        self._beside: Contact | None = None
         # What both sides agreed on last.
         self._own, self._peer = link.own, link.peer
         self._answers: OrderedDict[bytes, Description] = OrderedDict()
-        self._frames = FrameCalls(link.link, self._answer_frame, self._has_turn, parts.tasks)
+        self._turns = RestartTurns()
+        self._frames = FrameCalls(link.link, self._answer_frame, self._turns.has_turn, parts.tasks)
         self._began_at = self._loop.time()
-        self._restarted_at: deque[float] = deque(maxlen=limits.LINK_RESTARTS)
         self._slow_left = 0
-        self._seeking = DirectSeeking(parts, self._ice, self._attempt_direct, self._goes_on_seeking)
+        self._seeking = Seeking(
+            parts, self._lacks_direct, self._attempt_direct, self._goes_on_seeking
+        )
+        self._seeking_spare = Seeking(
+            parts, self._lacks_spare, self._attempt_spare, self._lacks_spare
+        )
         self._ice.watch(self)
 
     def doubted(self, since: float) -> None:
@@ -106,41 +108,33 @@ class LinkRestart:
         A predicted port may have been missed. While the link opens or restarts one is under way.
         """
         if self._goes_on_seeking() and not self._seeking.is_under_way:
-            is_opening = self._loop.time() < self._began_at + DIRECT_AGAIN_S
-            self._seek(DIRECT_AGAIN_S if is_opening or self._is_busy else 0.0)
+            is_opening = self._loop.time() < self._began_at + AGAIN_S
+            self._seek(AGAIN_S if is_opening or self._is_busy else 0.0)
 
     def moved(self) -> None:
         """This machine has come to another network, in which a relayed link may become direct.
 
         So either side looks for a path, once, whatever the network before allowed.
         """
-        if self._ice.is_relayed and not self._ice.ended:
+        if self._lacks_direct():
             self._seek(0.0, moved=True)
+
+    def alone(self) -> None:
+        """Without its relay the link would be gone: its caller looks for another one."""
+        if self._lacks_spare() and not self._seeking_spare.is_under_way:
+            name = peer_id_text(self._link.peer_id)
+            self._seeking_spare.begin(self._parts.tasks, name, 0.0)
 
     def end(self) -> None:
         """The link has ended."""
         self._frames.ask_no_more()
         self._seeking.end()
+        self._seeking_spare.end()
         if self._task is not None:
             self._task.cancel()
 
     def _start(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         return self._parts.tasks.start(work, name=peer_id_text(self._link.peer_id))
-
-    def _take_turn(self) -> bool:
-        """Whether one more restart is within the bound; counts it if so."""
-        if not self._has_turn():
-            return False
-        self._restarted_at.append(self._loop.time())
-        return True
-
-    def _has_turn(self) -> bool:
-        return self._turns_left > 0
-
-    @property
-    def _turns_left(self) -> int:
-        since = self._loop.time() - _MINUTE_S
-        return limits.LINK_RESTARTS - sum(at > since for at in self._restarted_at)
 
     @property
     def _is_busy(self) -> bool:
@@ -153,7 +147,7 @@ class LinkRestart:
         await self._wait_for_answer(doubted_at)
         pause_s = _PAUSE_S
         while self._ice.agent.answered_at <= doubted_at and not self._ice.ended:
-            if self._take_turn():
+            if self._turns.take():
                 await self._restart()
             if self._ice.agent.answered_at <= doubted_at:
                 await asyncio.sleep(pause_s)
@@ -166,7 +160,7 @@ class LinkRestart:
         """
         for _ in range(_TRIES_TO_LEAVE):
             left_at, base = self._loop.time(), self._ice.base
-            if base is None or not self._parts.paths.relays.known or not self._take_turn():
+            if base is None or not self._parts.paths.relays.known or not self._turns.take():
                 break
             self._ice.leave_blocked()
             await self._restart(without=base)
@@ -178,7 +172,7 @@ class LinkRestart:
     async def _leave_slow(self) -> None:
         """Restart ICE without the relay in use, which carries the link until another does."""
         base = self._ice.doubt_relay()
-        if base is None or not self._take_turn():
+        if base is None or not self._turns.take():
             return
         _log.info("a relay of %s is slow: looking for another", peer_id_text(self._link.peer_id))
         await self._restart(without=base, by_frames=True)
@@ -188,16 +182,28 @@ class LinkRestart:
         name = peer_id_text(self._link.peer_id)
         self._seeking.begin(self._parts.tasks, name, pause_s, moved=moved)
 
+    def _lacks_direct(self) -> bool:
+        return self._ice.is_relayed and not self._ice.ended
+
+    def _lacks_spare(self) -> bool:
+        is_ours = self._ice.agent.controlling and self._parts.paths.relays.known > 1
+        return is_ours and self._ice.lacks_spare
+
     async def _attempt_direct(self) -> None:
+        await self._attempt(lambda: self._lacks_direct() and self._may_be_direct, None)
+
+    async def _attempt_spare(self) -> None:
+        await self._attempt(self._lacks_spare, self._ice.relay)
+
+    async def _attempt(self, lacks: Callable[[], bool], beside: Contact | None) -> None:
         """Restart ICE beside the relay, unless turns become few; one under way looks as well."""
-        turns = self._turns_left
+        turns = self._turns.left
         if self._task is not None and self._is_busy:
             await asyncio.wait([self._task])
-        is_looked_for = self._turns_left < turns or not self._ice.is_relayed or self._ice.ended
-        if is_looked_for or self._turns_left <= limits.LINK_RESTARTS_KEPT:
+        if self._turns.left < turns or self._turns.left <= limits.LINK_RESTARTS_KEPT:
             return
-        if not self._is_busy and self._may_be_direct and self._take_turn():
-            self._task = self._start(self._restart(by_frames=True))
+        if not self._is_busy and lacks() and self._turns.take():
+            self._task = self._start(self._restart(by_frames=True, beside=beside))
             await asyncio.wait([self._task])
             self._ice.keep_one_relay()
 
@@ -229,11 +235,19 @@ class LinkRestart:
         line = self._parts.paths.line
         return line.limit_s(limits.LINK_RESTART_S, limits.LINK_RESTART_ROUND_TRIPS)
 
-    async def _restart(self, without: Address | None = None, *, by_frames: bool = False) -> None:
+    async def _restart(
+        self,
+        without: Address | None = None,
+        *,
+        by_frames: bool = False,
+        beside: Contact | None = None,
+    ) -> None:
         """Bring the peer a description that names the link, and follow its answer.
 
         The base `without` is to be left. `by_frames`: the path in use carries what is sent.
+        `beside`: a relay is looked for beside this one, and no path by a search of ports.
         """
+        self._beside = beside
         try:
             async with asyncio.timeout(self._limit_s()):
                 await self._call(without, by_frames and self._link.peer.restarts_by_frames)
@@ -264,34 +278,20 @@ class LinkRestart:
         await self._connect(call, offer, self._loop.time() - asked_at)
 
     async def _ask_by_frames(self, without: Address | None) -> Description:
-        """The answer to an offer on the link itself, and by registrars if that takes long."""
-        named = (*self._own.relays, *self._peer.relays)
-        offer = self._make_offer(without, named)
-        answered = self._frames.ask(offer)
-        round_trip_s = self._ice.round_trip_s or _ROUND_TRIP_S
-        calling: asyncio.Task[CallResult] | None = None
-        try:
-            await asyncio.wait([answered], timeout=_FRAMES_ROUND_TRIPS * round_trip_s + _FRAMES_S)
-            if not answered.done():
-                call = self._parts.place_call(self._link.peer_id, lambda _: offer)
-                calling = self._start(_awaited(call))
-                ends: list[asyncio.Future[Any]] = [answered, calling]
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if calling is None or answered.done():
-                return await answered
-            return (await calling).description
-        finally:
-            self._frames.ask_no_more()
-            if calling is not None:
-                calling.cancel()
+        offer = self._make_offer(without, (*self._own.relays, *self._peer.relays))
+        call = partial(self._parts.place_call, self._link.peer_id, lambda _: offer)
+        return await self._frames.ask_or_call(offer, self._ice.round_trip_s or _ROUND_TRIP_S, call)
 
     def _id_of(self, offer: Description, signed_id: bytes) -> bytes:
         """What names a restart to both sides: one offer may come by frames and by registrars."""
         return restart_id(offer) if self._link.peer.restarts_by_frames else signed_id
 
     def _make_offer(self, without: Address | None, registrars: Sequence[Contact]) -> Description:
-        relays = self._parts.paths.relays.to_name(self._link.peer_id, registrars)
+        beside = self._beside
+        relays = self._parts.paths.relays.to_name(self._link.peer_id, registrars, beside)
         self._offer = replace(self._describe(without), relays=relays)
+        if beside is not None:
+            self._offer = replace(self._offer, witnesses=())
         self._offered_at = self._loop.time()
         self._ice.relays.offered(self._offer)
         return self._offer
@@ -316,11 +316,10 @@ class LinkRestart:
         if key in self._answers:
             return self._answers[key]
         self._check_turn(theirs)  # others may have come meanwhile
-        self._take_turn()
+        self._turns.take()
         if self._task is not None:
             self._task.cancel()
-        in_use = self._ice.found_path().relay
-        relays = parts.paths.relays.to_answer(peer_id, theirs.relays, in_use)
+        relays = parts.paths.relays.to_answer(peer_id, theirs.relays, self._ice.relay)
         own = replace(self._describe(), relays=relays)
         self._answers[key] = own
         if len(self._answers) > limits.LINK_RESTARTS:
@@ -337,8 +336,8 @@ class LinkRestart:
         """Raises CallCrossed, Busy: what is refused costs no sample of our router's ports."""
         if self._offer is not None and self._wins(self._offer, theirs):
             raise CallCrossed("our own restart goes on")
-        if not self._has_turn():
-            raise Busy(_MINUTE_S / limits.LINK_RESTARTS)
+        if not self._turns.has_turn():
+            raise Busy(TURN_AFTER_S)
 
     def _wins(self, own: Description, theirs: Description) -> bool:
         """Whether our offer goes on, of two that cross: as both sides see it, if both arrive.
@@ -384,7 +383,7 @@ class LinkRestart:
         has_changed = call.peer.candidates != self._peer.candidates
         self._own, self._peer = call.own, call.peer
         if has_changed and self._ice.is_relayed and self._goes_on_seeking() and not call.outgoing:
-            self._seek(DIRECT_AGAIN_S)
+            self._seek(AGAIN_S)
         punch = None
         if not self._parts.paths.relayed_only:
             punch = PunchRun(self._parts.punching, call, self._ice.agent, self._ice.flush)
@@ -393,7 +392,3 @@ class LinkRestart:
 
     def _note_failure(self, error: Exception) -> None:
         _log.info("no restart with %s: %s", peer_id_text(self._link.peer_id), error)
-
-
-async def _awaited(call: Awaitable[_Result]) -> _Result:
-    return await call

@@ -1,39 +1,38 @@
-"""When a relayed link looks for a direct path: at once, then with growing pauses."""
+"""When a relayed link looks for what it lacks: at once, then with growing pauses."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from node.links.path.ice import IcePath
 from node.links.restarting.parts import RestartParts
 from node.tasks import TaskOwner
 from protocol import limits
 
-DIRECT_AGAIN_S: Final = 4.0
-"""How long after an attempt at a direct path another one follows, then twice as long each time: an
+AGAIN_S: Final = 4.0
+"""How long after an attempt another one follows, then twice as long each time: an
 attempt goes on for 3 s beside the relay."""
 
 _LOOKS_AROUND_S: Final = 1.0
 """What contacts see of a new network is waited for so long."""
 
 
-class DirectSeeking:
-    """Of one link; the relay carries it until another pair does.
+class Seeking:
+    """Of one link, for a direct path or for a second relay; a relay carries it meanwhile.
 
-    `attempt` restarts ICE, where that is possible now, and returns once it is over. `goes_on`:
-    whether further attempts follow one that found nothing.
+    `lacks`: whether it is still looked for. `attempt` restarts ICE, where that is possible now, and
+    returns once it is over. `goes_on`: whether further attempts follow one that found nothing.
     """
 
     def __init__(
         self,
         parts: RestartParts,
-        ice: IcePath,
+        lacks: Callable[[], bool],
         attempt: Callable[[], Awaitable[None]],
         goes_on: Callable[[], bool],
     ) -> None:
         self._parts = parts
-        self._ice = ice
+        self._lacks = lacks
         self._attempt = attempt
         self._goes_on = goes_on
         self._task: asyncio.Task[None] | None = None
@@ -44,7 +43,7 @@ class DirectSeeking:
         return self._task is not None and not self._task.done()
 
     def begin(self, tasks: TaskOwner, name: str, pause_s: float, *, moved: bool = False) -> None:
-        """Look for a direct path after a pause, and for no other one that was about to follow.
+        """Look after a pause, and for no other one that was about to follow.
 
         `moved`: contacts are asked first where they see this node by now.
         """
@@ -62,9 +61,9 @@ class DirectSeeking:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOKS_AROUND_S):
                     await self._parts.look_around()
-        while self._ice.is_relayed and not self._ice.ended:
+        while self._lacks():
             await self._attempt()
             if not self._goes_on():
                 return
-            pause_s = min(max(2 * pause_s, DIRECT_AGAIN_S), limits.DIRECT_AGAIN_MAX_S)
+            pause_s = min(max(2 * pause_s, AGAIN_S), limits.SEEKING_PAUSE_MAX_S)
             await asyncio.sleep(pause_s)

@@ -99,6 +99,13 @@ class KeptPaths:
             best.setdefault(pair.base, pair)
         return list(best.values())[: limits.PATHS_KEPT]
 
+    def has_spare(self, selected: CandidatePair, now: float) -> bool:
+        """Whether the link would go on by a kept path at once if the selected one failed now."""
+        return any(
+            not (pair.quality.is_silent or pair.failures or self.is_barred(pair, now))
+            for pair in self.kept(selected, now)
+        )
+
     def better(
         self, selected: CandidatePair, silent_since: float | None, now: float
     ) -> CandidatePair | None:

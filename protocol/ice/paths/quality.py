@@ -13,6 +13,9 @@ _VARIATIONS: Final = 4
 _REMEMBERED: Final = 16
 """Datagrams of checks that the loss is measured over, and round trips of which the least counts."""
 
+_SILENT: Final = 0b111
+"""The last datagrams, which are all lost by chance once in 1000 times on a path that loses 10 %."""
+
 
 class PathQuality:
     """Times are seconds. `round_trip_s` is None until one answer was to one datagram alone.
@@ -59,6 +62,11 @@ class PathQuality:
     def answers(self) -> bool:
         """Whether the last datagram of a check was answered; True before there was one."""
         return not self._counted or bool(self._answers & 1)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether none of the last 3 datagrams was answered."""
+        return self._counted >= _SILENT.bit_count() and not self._answers & _SILENT
 
     @property
     def least_s(self) -> float | None:

@@ -83,7 +83,7 @@ async def test_an_answer_names_a_relay_that_is_neither_offered_nor_a_registrar_o
     ours = relays(registrars=(*near[:3], far[0]), contacts=(*near, *far[:3]))
     assert ours.to_answer(PEER.peer_id, near[3:5]) == (far[1],)
     assert ours.to_answer(PEER.peer_id, far[1:3]) == (near[3],)
-    assert ours.to_answer(PEER.peer_id, (), far[1].peer_id) == (far[2],)
+    assert ours.to_answer(PEER.peer_id, (), far[1]) == (far[2],)
     ours.doubts.note(far[1].peer_id, PEER.peer_id, loop.time())
     assert ours.to_answer(PEER.peer_id, ()) == (far[2],)
 
@@ -316,4 +316,62 @@ async def test_relays_are_asked_at_once_only_where_they_will_be_needed(
     assert client.given == 0 or after_s == 0.0
     await asyncio.sleep(0.02)
     assert client.given == 1
+    await run.close()
+
+
+BESIDE, SAME, APART = contact(16, "5.0.0.1"), contact(17, "5.0.0.2"), contact(18, "6.0.0.1")
+"""A relay in use, and two more, of which one stands in its network."""
+
+
+async def test_beside_a_relay_those_of_other_networks_are_named_first() -> None:
+    named = (BESIDE, SAME, APART)
+    ours = relays()
+    assert ours.to_name(PEER.peer_id, named) == named
+    assert ours.to_name(PEER.peer_id, named, BESIDE) == (APART, SAME)
+
+
+async def test_an_answer_names_rather_a_relay_of_another_network_than_that_in_use() -> None:
+    one, other = [
+        number for number in range(20, 60) if contact(number).peer_id[0] ^ OWN.peer_id[0] >= 128
+    ][:2]
+    same, apart = contact(one, "5.0.0.3"), contact(other, "6.0.0.3")
+    ours = relays(contacts=(same, apart))
+    assert ours.to_answer(PEER.peer_id, ()) == (same,)
+    assert ours.to_answer(PEER.peer_id, (), BESIDE) == (apart,)
+
+
+@pytest.mark.parametrize("works", [{SAME, APART}, {SAME}])
+async def test_the_second_relay_is_rather_one_of_another_network(
+    agent: IceAgent, monkeypatch: pytest.MonkeyPatch, works: set[Contact]
+) -> None:
+    client = Client()
+    run = begun(client, agent, BESIDE, SAME, APART)
+    await asyncio.sleep(1.0)
+    bases = {relayed_address(relay.peer_id, OWN.peer_id) for relay in works}
+
+    def nearest(_agent: IceAgent, among: list[Address], _now: float) -> Address | None:
+        return next((base for base in among if base in bases), None)
+
+    monkeypatch.setattr(IceAgent, "second_base", nearest)
+    run.end(relayed_address(BESIDE.peer_id, OWN.peer_id))
+    await asyncio.sleep(2.1)
+    kept = APART if APART in works else SAME
+    assert {at for at, uses in client.uses.items() if uses} == {BESIDE.address, kept.address}
+    await run.close()
+
+
+@pytest.mark.parametrize(("is_relayed", "given"), [(True, 2), (False, 1)])
+async def test_what_was_asked_of_relays_is_waited_for_where_one_is_in_use(
+    agent: IceAgent, is_relayed: bool, given: int
+) -> None:
+    client = Client()
+    run = begun(client, agent, NEAR)
+    await asyncio.sleep(1.0)
+    run.begin(described(named=(FAR,)), described(), described(named=(FAR,)))
+    direct = Address("0.0.0.0", 4001)
+    run.end(relayed_address(NEAR.peer_id, OWN.peer_id) if is_relayed else direct)
+    await asyncio.sleep(1.9)
+    assert client.given == given
+    await asyncio.sleep(0.2)
+    assert not run.under_way
     await run.close()
