@@ -488,6 +488,10 @@ REGISTRARS_CALLED = 3
 and the others drawn from the k nearest, since a few ids are ground nearer than all others. And how
 many a call tries at once."""
 
+REGISTRARS_CROSSING = 2
+"""Of a peer that has one address family alone: registrars that have both, in or beside the others,
+so that callers of the other family find it."""
+
 WAYS_KNOWN = 1024
 WAYS_AT_ONCE = 2
 WAY_KNOWN_S = 10 * 60.0

@@ -16,6 +16,7 @@ from typing import Any
 
 from node.environment import Environment
 from node.overlay.server import OverlayServer
+from node.overlay.signaling.crossing import Crossings
 from protocol import limits
 from protocol.codec import shape
 from protocol.errors import ModswarmError, RemoteError
@@ -47,6 +48,7 @@ class Registrations:
         self._environment = environment
         self._peer_record = peer_record
         self._lost = asyncio.Event()
+        self._crossings = Crossings(server)
         self.registrars: dict[Contact, int] = {}
         self.registered = asyncio.Event()
         server.leaving.watch(self._left)
@@ -99,6 +101,9 @@ class Registrations:
         accepting = await self._register_first(self._in_turn(closest, replacing), record)
         more = await self._where_suspected(closest, accepting)
         accepting += await self._register_all(more, record)
+        crossing = await self._crossings.nearest(closest)
+        beside = [contact for contact in crossing if contact not in accepting]
+        accepting += await self._register_all(beside, record)
         for contact in [known for known in self.registrars if known not in accepting]:
             del self.registrars[contact]
         if self.registrars:
