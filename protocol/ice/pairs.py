@@ -103,9 +103,6 @@ class PairReport:
     mapped: Address | None
     """Where the peer saw our checks come from."""
     selected: bool
-    quality: PathQuality
-    answered_at: float
-    """When a check of it was last answered; -inf if none was."""
 
 
 class CandidatePair:
@@ -254,6 +251,4 @@ class CandidatePair:
             self.round_trip_s,
             self.mapped,
             selected,
-            self.quality,
-            self.answered_at,
         )

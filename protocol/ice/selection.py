@@ -287,7 +287,7 @@ class Selection:
         if selected is None or not self._core.controlling or pair.relayed:
             return
         self._moved_to = pair
-        self._moved_at = now + self._answer_s(selected)
+        self._moved_at = now + self.paths.answer_s(selected)
         self.ask_now(now)
 
     def _follow_peer(self, now: float) -> None:
@@ -308,7 +308,7 @@ class Selection:
             return
         self._begin_doubt(now + self.paths.answer_s(self.selected), now, is_sure=True)
         if self._consent_at != inf:
-            wait_s = self._settings.rto_s if self._failures else self._answer_s(self.selected)
+            wait_s = self._settings.rto_s if self._failures else self.paths.answer_s(self.selected)
             self._ask_consent(now, wait_s)
 
     def delayed(self, pair: CandidatePair, now: float) -> None:
@@ -320,10 +320,6 @@ class Selection:
     def _begin_doubt(self, decides_at: float, now: float, *, is_sure: bool) -> None:
         if self._doubt.begin(now, decides_at, is_sure=is_sure):
             self.paths.check_all(self.selected, now)
-
-    def _answer_s(self, pair: CandidatePair) -> float:
-        """How long an answer takes that comes at all."""
-        return max(self._settings.moved_wait_s, 2 * (pair.round_trip_s or self._settings.rto_s))
 
     def unanswered(self, pair: CandidatePair, now: float) -> None:
         """A consent check of a pair was given up."""

@@ -156,14 +156,14 @@ class IcePath(DoubtedPath):
         """The attempt has become a link; `path_changed` is called when it goes by another pair."""
         self._opened_at = self._loop.time()
         self._link_changed = path_changed
-        self.keep_one_relay()
+        self.end_other_relays()
 
     def peer_heard(self) -> None:
         """A record of the peer has come that DTLS could open: the path carries more than checks."""
         self._heard = True
-        self.keep_one_relay()
+        self.end_other_relays()
 
-    def keep_one_relay(self) -> None:
+    def end_other_relays(self) -> None:
         """Of the relays that in use and a second are needed once a link carries records."""
         if self._carries:
             self.relays.end(self.base)

@@ -176,7 +176,7 @@ class LinkRestart:
             return
         _log.info("a relay of %s is slow: looking for another", peer_id_text(self._link.peer_id))
         await self._restart(without=base, by_frames=True)
-        self._ice.keep_one_relay()
+        self._ice.end_other_relays()
 
     def _seek(self, pause_s: float, *, moved: bool = False) -> None:
         name = peer_id_text(self._link.peer_id)
@@ -205,7 +205,7 @@ class LinkRestart:
         if not self._is_busy and lacks() and self._turns.take():
             self._task = self._start(self._restart(by_frames=True, beside=beside))
             await asyncio.wait([self._task])
-            self._ice.keep_one_relay()
+            self._ice.end_other_relays()
 
     def _goes_on_seeking(self) -> bool:
         """Whether this side looks for a direct path again and again: the caller, by cheap ways."""

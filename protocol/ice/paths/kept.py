@@ -101,10 +101,10 @@ class KeptPaths:
 
     def has_spare(self, selected: CandidatePair, now: float) -> bool:
         """Whether the link would go on by a kept path at once if the selected one failed now."""
-        return any(
-            not (pair.quality.is_silent or pair.failures or self.is_barred(pair, now))
-            for pair in self.kept(selected, now)
-        )
+        return any(self._may_take_over(pair, now) for pair in self.kept(selected, now))
+
+    def _may_take_over(self, pair: CandidatePair, now: float) -> bool:
+        return not (pair.quality.is_silent or pair.failures or self.is_barred(pair, now))
 
     def better(
         self, selected: CandidatePair, silent_since: float | None, now: float
@@ -138,7 +138,7 @@ class KeptPaths:
         works = [
             pair
             for pair in self.others(selected)
-            if pair.base in bases and not pair.failures and not self.is_barred(pair, now)
+            if pair.base in bases and self._may_take_over(pair, now)
         ]
         if not self._core.controlling:
             return max(works, key=lambda pair: pair.heard_at, default=None)

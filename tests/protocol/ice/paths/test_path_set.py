@@ -8,7 +8,7 @@ import pytest
 from protocol import limits
 from protocol.addresses import Address
 from protocol.ice.events import ConsentLost
-from protocol.ice.pairs import PairReport
+from protocol.ice.pairs import CandidatePair
 from protocol.ice.paths.report import PathReason
 from protocol.ice.paths.selector import PathClass
 from protocol.stun.attributes import Attribute
@@ -67,10 +67,11 @@ def selected(end: End) -> Address:
     return end.agent.selected.base
 
 
-def row(end: End, base: Address) -> PairReport:
+def row(end: End, base: Address) -> CandidatePair:
     """The pair of this base whose check was answered last."""
-    rows = [one for one in end.agent.report() if one.base == base]
-    return max(rows, key=lambda one: one.answered_at)
+    sessions = end.agent._sessions()
+    pairs = [pair for one in sessions for pair in one.checklist if pair.base == base]
+    return max(pairs, key=lambda pair: pair.answered_at)
 
 
 def let_data_flow(network: Network, ends: tuple[End, ...], seconds: float) -> None:
