@@ -56,7 +56,13 @@ class OwnStreams:
         return list(self._open.values())
 
     async def open(self, gateway: Address, expected: PeerId | None) -> OwnStream:
-        """The stream to a gateway, made if there is none; raises StreamFailed, BadConfig."""
+        """The stream to a gateway, made if there is none; raises StreamFailed, BadConfig.
+
+        A gateway serves one stream of a peer, so another address of one that serves us is none.
+        """
+        for stream in self._open.values():
+            if stream.peer_id == expected and stream.gateway != gateway:
+                raise StreamFailed(f"{gateway} has a stream of ours at {stream.gateway} already")
         lock = self._opening.setdefault(gateway, asyncio.Lock())
         try:
             async with lock:

@@ -46,12 +46,15 @@ class StreamDialer:
         variables = self.environment.variables
         return None if goes_past(variables, host) else proxy_in(variables)
 
-    async def dial(self, to: Address, expected: PeerId | None) -> OpenedStream:
-        """A stream to a gateway at this address of TCP; raises StreamFailed, BadConfig."""
+    async def dial(self, to: Address, expected: PeerId | None, turn: asyncio.Lock) -> OpenedStream:
+        """A stream to a gateway at this address of TCP; raises StreamFailed, BadConfig.
+
+        Its turn comes before it asks for a place: another way to the same gateway may have one.
+        """
         proxy = self.proxy_to(to.host)
         connection = StreamConnection()
         try:
-            return await self._open(connection, to, expected, proxy)
+            return await self._open(connection, to, expected, proxy, turn)
         except BaseException:
             connection.abort()
             raise
@@ -62,12 +65,13 @@ class StreamDialer:
         to: Address,
         expected: PeerId | None,
         proxy: Proxy | None,
+        turn: asyncio.Lock,
     ) -> OpenedStream:
         await self._connect(connection, to, proxy)
         try:
             async with asyncio.timeout(limits.STREAM_HANDSHAKE_S):
                 await connection.start_tls(client_context(), server_side=False)
-                return await self._prove(connection, expected)
+                return await self._prove(connection, expected, turn)
         except TimeoutError:
             raise StreamFailed(
                 f"{to} takes the connection, and its handshake stands still"
@@ -106,12 +110,16 @@ class StreamDialer:
         except Oversized:
             raise StreamFailed(f"the proxy {proxy} answers without an end: is it one?") from None
 
-    async def _prove(self, connection: StreamConnection, expected: PeerId | None) -> OpenedStream:
+    async def _prove(
+        self, connection: StreamConnection, expected: PeerId | None, turn: asyncio.Lock
+    ) -> OpenedStream:
         terms = StreamTerms(self.identity, shown_fingerprint(connection), self.puzzle_bits)
         handshake = ClientHandshake(terms, self.environment.rng.randbytes(NONCE_BYTES), expected)
         connection.send(handshake.hello)
-        connection.send(handshake.prove(await connection.take(STREAM_REPLY_BYTES)))
-        wait_s = wait_of(await connection.take(VERDICT_BYTES))
+        proof = handshake.prove(await connection.take(STREAM_REPLY_BYTES))
+        async with turn:
+            connection.send(proof)
+            wait_s = wait_of(await connection.take(VERDICT_BYTES))
         if wait_s:
             raise StreamFailed(f"all streams of this gateway are taken, for {wait_s} s at least")
         return OpenedStream(connection, handshake.gateway)
@@ -124,15 +132,16 @@ class StreamDialer:
     ) -> OpenedStream:
         """A stream by the gateway's own port or by 443, side by side; raises StreamFailed.
 
-        `failed` is told of each way that is none.
+        `failed` is told of each way that is none. A gateway ends a peer's stream for its next one,
+        so one way at a time asks for a place, and none once another has it.
         """
         self.proxy_to(gateway.host)  # raises BadConfig before anything begins
         ports = dict.fromkeys((gateway.port, limits.STREAM_PORT))
-        race = _Race(failed)
+        race, turn = _Race(failed), asyncio.Lock()
         try:
             async with asyncio.TaskGroup() as group:
                 for way in (Address(gateway.host, port) for port in ports):
-                    dialing = race.run(self.dial(way, expected))
+                    dialing = race.run(self.dial(way, expected, turn))
                     race.tasks.append(group.create_task(dialing, name=f"dial {way}"))
         except BaseException:
             race.abort()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable
 
 from node.answers.status import StreamStatus
@@ -45,6 +46,8 @@ class StreamKeeper:
         self._changed = changed
         self._kept: list[OwnStream] = []
         self._led_by: OwnStream | None = None
+        self._has_led = False
+        self._hurried_at = -math.inf
         self._asked: frozenset[Address] = frozenset()
         self._prefix = rng.randbytes(4)
         self._udp_answers = asyncio.Event()
@@ -78,10 +81,15 @@ class StreamKeeper:
                     await self._go_by_streams()
 
     def ended(self, stream: OwnStream) -> None:
-        """A stream has ended: another one leads, and one is opened in its place."""
+        """A stream has ended: another one leads, and one is opened in its place.
+
+        Without another one the network may have changed: UDP is asked as well, at once.
+        """
         if stream in self._kept:
             self._kept.remove(stream)
             self._lead()
+            if not self._kept:
+                self._ask_by_udp([stream.gateway])
             self._news.set()
 
     def _lead(self) -> None:
@@ -113,12 +121,14 @@ class StreamKeeper:
     async def _go_by_streams(self) -> None:
         """Keep streams until UDP answers, or is not silent any more before one was open."""
         self._udp_answers.clear()
+        self._has_led = False
         pause_s, longest_s = limits.STREAM_RETRY_S
         async with asyncio.TaskGroup() as group:
             probing = group.create_task(self._probe(), name="try UDP")
-            while not self._udp_answers.is_set() and (self.is_blocked or self._is_silent()):
+            while not self._udp_answers.is_set() and (self._has_led or self._is_silent()):
                 self._news.clear()
                 await self._fill()
+                self._has_led = self.is_blocked
                 is_full = len(self._kept) >= limits.STREAM_GATEWAYS
                 if is_full:
                     pause_s = limits.STREAM_RETRY_S[0]
@@ -141,6 +151,10 @@ class StreamKeeper:
                 await self._news.wait()
         except TimeoutError:
             return
+        now = self._loop.time()
+        if not self._kept and now - self._hurried_at > limits.STREAM_SILENT_S:
+            self._hurried_at = now  # links wait for it, and it is not so that all end all the time
+            return
         await asyncio.sleep(limits.STREAM_RETRY_S[0] * self._jitter())
 
     def _jitter(self) -> float:
@@ -151,8 +165,7 @@ class StreamKeeper:
         left = await self._gateways()
         while left and len(self._kept) < limits.STREAM_GATEWAYS and not self._udp_answers.is_set():
             networks = {network_of(one.gateway.host) for one in self._kept} - {b""}
-            held = {one.gateway for one in self._kept}
-            left = [one for one in left if one[0] not in held]
+            left = _unserved(left, self._kept)
             left.sort(key=lambda one: network_of(one[0].host) in networks)
             trying, left = left[: limits.STREAM_DIALS], left[limits.STREAM_DIALS :]
             async with asyncio.TaskGroup() as group:
@@ -199,3 +212,15 @@ class StreamKeeper:
             raise UnexpectedReply("an answer of an address that was not asked")
         self._udp_answers.set()
         self._news.set()
+
+
+def _unserved(gateways: Gateways, kept: Iterable[OwnStream]) -> Gateways:
+    """Those that no kept stream leads to, and one address of each, as one serves one stream."""
+    addresses = {one.gateway for one in kept}
+    peers: set[PeerId | None] = {one.peer_id for one in kept}
+    found: Gateways = []
+    for address, peer_id in gateways:
+        if address not in addresses and (peer_id is None or peer_id not in peers):
+            found.append((address, peer_id))
+            peers.add(peer_id)
+    return found

@@ -115,7 +115,7 @@ KINDS = {
             ipv6=Ipv6.FIREWALL,
         ),
         Kind("ipv6only", "IPv6 behind a stateful firewall, no IPv4", (), False, Ipv6.FIREWALL),
-        Kind("blocked", "no UDP passes", (Nat(blocks_udp=True),)),
+        Kind("blocked", "no UDP passes, so TLS streams carry all", (Nat(blocks_udp=True),)),
     )
 }
 """Each is built twice, as `NAME.a` and `NAME.b`; the nodes of `a` call those of `b`."""

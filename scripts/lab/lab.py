@@ -146,9 +146,7 @@ class Lab:
             started.append(self._start(host, options, wait=False))
         for node in started:
             node.wait_until_up()
-        blocked = {host.name for kind, host in self._sites if kind.blocked}
-        able = [node for node in started if node.host.name not in blocked]
-        self.joined_ms = processes.wait_until_joined(able)
+        self.joined_ms = processes.wait_until_joined(started)
         time.sleep(SETTLED_S)
 
     def _start(self, host: Host, options: Sequence[str], *, wait: bool = True) -> LabNode:

@@ -54,7 +54,7 @@ def may_search(caller: Kind, callee: Kind) -> bool:
     return direct and len(random) == 1 and all(kind.nats for kind in (caller, callee))
 
 
-_RESULTS = {"blocked": Way.NONE, "family": Way.RELAYED, pairs.Way.RELAY.value: Way.RELAYED}
+_RESULTS = {"blocked": Way.RELAYED, "family": Way.RELAYED, pairs.Way.RELAY.value: Way.RELAYED}
 
 
 def predicted(caller: Kind, callee: Kind) -> Way:

@@ -54,7 +54,7 @@ def test_every_pair_of_kinds_has_one_way_in_both_directions() -> None:
         ("symmetric", "symmetric", Way.RELAYED, "relay"),
         ("ipv6", "ipv6", Way.DIRECT, "ipv6"),
         ("ipv6only", "port", Way.RELAYED, "family"),
-        ("blocked", "public", Way.NONE, "blocked"),
+        ("blocked", "public", Way.RELAYED, "blocked"),
     ],
 )
 def test_ways_of_known_pairs(caller: str, callee: str, way: Way, how: str) -> None:

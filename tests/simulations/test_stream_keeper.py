@@ -133,3 +133,23 @@ async def test_both_streams_that_die_at_once_are_made_again(
         await asyncio.sleep(5.0)
         link, theirs = await town.linked(town.publics[0], blocked)
         await Talk(link, theirs).goes_on()
+
+
+async def test_a_link_goes_on_when_its_streams_are_reset(tmp_path: Path) -> None:
+    """As by a proxy that was started again: the relays are there, and are asked by new streams."""
+    async with pair_world(tmp_path, publics=6, streams=True) as town:
+        blocked, other = await town.settled("blocked", "port-restricted")
+        ours, theirs = await town.linked(blocked, other)
+        enough = asyncio.Event()
+        transfer = Transfer(blocked, (ours, theirs), random.Random(2), bytes_s=200_000)
+        running = town.world.loop.create_task(transfer.run(enough))
+        await asyncio.sleep(5.0)
+        with blocked.host.running():
+            for stream in blocked.running.own_streams.all():
+                stream.port.close()
+        await asyncio.sleep(25.0)
+        enough.set()
+        trace = await running
+        assert trace.is_intact, trace.lost
+        assert trace.stall_s(4.0, 30.0) < 3.5
+        assert len(blocked.running.streams.kept) == 2

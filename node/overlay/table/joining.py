@@ -90,7 +90,8 @@ class Joining:
             except (ModswarmError, OSError) as error:
                 _log.info("no stream to %s: %s", bootstrap, error)
         for contact in (*self._server.some_contacts(), *self._saved):
-            found.setdefault(contact.address, contact.peer_id)
+            if found.get(contact.address) is None:
+                found[contact.address] = contact.peer_id
         return list(found.items())
 
     async def _try(self) -> bool:

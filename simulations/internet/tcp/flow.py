@@ -102,10 +102,9 @@ class Flow:
         self.push()
 
     def stop(self) -> None:
-        """Send and deliver nothing any more."""
+        """Send nothing any more, and repeat nothing; what is on its way arrives."""
         self._is_over = True
         self.unsent.clear()
-        self._early.clear()
 
     @property
     def is_idle(self) -> bool:
@@ -203,8 +202,6 @@ class Flow:
     # Receiving ------------------------------------------------------------------------------------
 
     def _arrive(self, segment: Segment) -> None:
-        if self._is_over:
-            return
         if not self._arrives():
             self._dropped(segment, Fate.LOST)
             return

@@ -144,6 +144,9 @@ def test_a_stream_tries_few_addresses_so_it_scans_for_nothing() -> None:
     assert sent(one, CONTACT, 10, now=60.0) == 10, "contacts are none of them"
 
 
-def test_all_that_a_gateway_s_streams_may_try_is_remembered() -> None:
-    tried = limits.STREAMS * limits.STREAM_TRIED_PER_SECOND * limits.STREAM_STRANGER_S
-    assert tried <= limits.STREAM_STRANGERS
+def test_a_node_that_joins_may_try_some_hundred_contacts() -> None:
+    one = forwarding()
+    addresses = [Address(f"11.0.{number}.1", 4000) for number in range(200)]
+    assert sum(sent(one, address, 2) for address in addresses) == 2 * len(addresses)
+    later = [Address(f"11.1.{number}.1", 4000) for number in range(200)]
+    assert sum(sent(one, address, 1, now=60.0) for address in later) == len(later)
