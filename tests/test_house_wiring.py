@@ -60,8 +60,6 @@ SET_FROM_OUTSIDE = {
     ("protocol/sctp/send/scoreboard.py", "late_by_s"): "filled in while a SACK is read",
     ("protocol/sctp/send/scoreboard.py", "newest"): "filled in while a SACK is read",
     ("protocol/sctp/send/scoreboard.py", "revived"): "filled in while a SACK is read",
-    ("protocol/sctp/send/sender.py", "space"): "the path MTU grew",
-    ("protocol/sctp/association.py", "packet_bytes"): "the path MTU grew",
 }
 """By module and attribute: what is assigned on an object of another module, and why."""
 

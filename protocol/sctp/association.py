@@ -29,23 +29,17 @@ from protocol.sctp.control.teardown import Teardown
 from protocol.sctp.core import Core
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
 from protocol.sctp.events import BufferedAmountLow, Closed, Connected, Event, Restarted
+from protocol.sctp.outbound import Outbound
 from protocol.sctp.receive.inbound import Halves, Inbound
 from protocol.sctp.receive.receiver import Receiver
 from protocol.sctp.send.congestion import CongestionControl
 from protocol.sctp.send.pathmodel import PathModel
 from protocol.sctp.send.sender import Sender
-from protocol.sctp.status import (
-    OPENING,
-    RECEIVING,
-    SENDING,
-    AssociationEvent,
-    AssociationState,
-)
+from protocol.sctp.status import OPENING, AssociationEvent, AssociationState
 from protocol.sctp.timers import Timer
 
 _WRITABLE_SHARE = 4
 _SENDABLE = OPENING | {AssociationState.ESTABLISHED}
-_ACKNOWLEDGING = SENDING | RECEIVING
 
 CongestionFactory = Callable[[int, int], CongestionControl]
 """Makes a congestion control from packet bytes and any integer, as PathModel does."""
@@ -73,6 +67,7 @@ class Association:
         self._teardown = Teardown(core, self._end)
         self._handshake = AssociationHandshake(core, self._establish, self._give_up, own_init)
         self._inbound = Inbound(core, self._handshake, self._teardown, self._liveness)
+        self._outbound = Outbound(core, self._inbound, self._teardown)
         self._early_resets: list[int] = []
         self.counters = core.counters
         """What was dropped or refused, and why."""
@@ -213,7 +208,7 @@ class Association:
         """
         if not limits.PACKET_BYTES_MIN <= packet_bytes <= limits.PACKET_BYTES_MAX:
             raise SctpMisuse(f"A packet cannot have {packet_bytes} bytes.")
-        self._core.packet_bytes = packet_bytes
+        self._core.set_packet_bytes(packet_bytes)
         if self._inbound.halves is not None:
             self._inbound.halves.sender.set_packet_bytes(packet_bytes)
 
@@ -267,41 +262,12 @@ class Association:
         self._inbound.receive(datagrams, now)
 
     def datagrams_to_send(self, now: float, limit: int = limits.DATAGRAMS_PER_CALL) -> list[bytes]:
-        """Return at most `limit` datagrams that may leave now; call again until there are none."""
-        self._inbound.settle()
-        datagrams: list[bytes] = []
-        state, halves, writer = self._status.state, self._inbound.halves, self._core.writer
-        if halves is not None and state in SENDING:
-            halves.resets.advance(now)
-            self._teardown.advance(now)
-            state = self._status.state
-        control = writer.control
-        while control and len(datagrams) < limit:
-            datagrams.append(control.popleft())
-        if halves is None:
-            return datagrams
-        before, acknowledges = len(datagrams), halves.receiver.sack_due and state in _ACKNOWLEDGING
-        if acknowledges and before < limit:
-            limit -= 1
-        else:
-            acknowledges = False
-        if state in SENDING:
-            halves.sender.fill(datagrams, now, limit)
-        if acknowledges:
-            # One datagram fewer than asked for says that there is no more data.
-            with_data = before < len(datagrams) < limit
-            self._acknowledge(datagrams, halves.receiver.sack(), with_data=with_data)
-        return datagrams
+        """Return `limit` datagrams that may leave now; call again until there are none.
 
-    def _acknowledge(self, datagrams: list[bytes], sack: bytes, *, with_data: bool) -> None:
-        """Put a SACK before the data of the last datagram, if it holds data and leaves room.
-
-        Else it leaves last, so that the full datagrams before it are one buffer with it.
+        Fewer: there are no more at present. A few more: the last are pieces of one chunk.
         """
-        chunks_of_last = b""
-        if with_data and len(datagrams[-1]) + len(sack) <= self._core.packet_bytes:
-            chunks_of_last = datagrams.pop()[chunks.COMMON_HEADER_BYTES :]
-        datagrams.append(self._core.writer.seal(sack + chunks_of_last))
+        self._inbound.settle()
+        return self._outbound.datagrams(now, limit)
 
     def next_timer(self) -> float | None:
         """When to call handle_timer, in the seconds of `now`; None: nothing is waited for."""

@@ -27,6 +27,8 @@ COOKIE_ACK = 11
 SHUTDOWN_COMPLETE = 14
 RECONFIG = 130
 PADDING = 132
+PIECE = 190
+"""Ours: see `pieces`. By its first bits others skip it unreported."""
 FORWARD_TSN = 192
 
 FLAG_LAST = 0x01

@@ -48,6 +48,10 @@ class Core:
         self.work = WorkBudget()
         self.writer = PacketWriter(config.local_port, config.remote_port)
 
+    def set_packet_bytes(self, packet_bytes: int) -> None:
+        """What is built next has packets of this size."""
+        self.packet_bytes = packet_bytes
+
     def limit_window(self, window_bytes: int) -> None:
         """The receiving half that is made next, also after a restart, holds so much."""
         self.window_bytes = window_bytes

@@ -74,6 +74,16 @@ class PathProbed:
     packet_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class PathNarrowed:
+    """The path seems to swallow large packets (RFC 8899, 4.3): none leave until a probe has passed.
+
+    `had_carried`: one with data had arrived since packets grew.
+    """
+
+    had_carried: bool
+
+
 Event = (
     Connected
     | Restarted
@@ -83,6 +93,7 @@ Event = (
     | MessageReceived
     | BufferedAmountLow
     | PathProbed
+    | PathNarrowed
 )
 
 

@@ -88,6 +88,13 @@ GAP_BLOCKS_PER_SACK = 240
 DUPLICATES_PER_SACK = 16
 """Duplicate TSNs reported at once; they only tune the sender."""
 
+PIECES_PER_CHUNK = 64
+"""Pieces of one DATA chunk: the largest packet has 34 in the smallest."""
+
+PIECES_BYTES = 64 * 2**10
+"""Held of chunks that have come in part, beyond the window: those of one chunk leave together, so
+few are on their way at a time. What is dropped comes again."""
+
 MESSAGE_OVERHEAD_BYTES = 128
 """Charged on top of each held message or fragment: Python objects cost this, and a peer that sends
 single bytes must not hold a hundred times its window."""

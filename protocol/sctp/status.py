@@ -85,6 +85,7 @@ ALLOWED: dict[int, frozenset[AssociationState]] = {
     chunks.SHUTDOWN_COMPLETE: frozenset({_S.SHUTDOWN_ACK_SENT}),
     chunks.RECONFIG: SENDING | RECEIVING,
     chunks.PADDING: frozenset(),
+    chunks.PIECE: RECEIVING,
     chunks.FORWARD_TSN: RECEIVING,
 }
 """In other states the chunk is ignored. COOKIE ECHOED takes DATA because a COOKIE ACK may be lost

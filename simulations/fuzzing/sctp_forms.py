@@ -2,12 +2,13 @@
 
 import random
 
-from protocol.sctp import chunks
+from protocol.sctp import chunks, limits
 from protocol.sctp.association import Association
 from protocol.sctp.config import AssociationConfig, Role
 from protocol.sctp.control import datachannel
 from protocol.sctp.control.cookie import Cookie, Peer, open_cookie, seal_cookie
 from protocol.sctp.packets import open_packet, seal
+from protocol.sctp.pieces import Pieces, cut_chunk
 from simulations.fuzzing.target import Target
 
 
@@ -32,6 +33,18 @@ def _associate(data: bytes) -> object:
     return association.counters.total()
 
 
+def _put_together(data: bytes) -> object:
+    """The PIECE chunks in `data`, each after its length in two bytes."""
+    pieces, place = Pieces(), 0
+    joined = None
+    while place + 2 <= len(data):
+        length = int.from_bytes(data[place : place + 2])
+        joined = pieces.add(data[place + 2 : place + 2 + length]) or joined
+        assert pieces.held_bytes <= limits.PIECES_BYTES
+        place += 2 + length
+    return joined
+
+
 def _association_seed() -> bytes:
     client = Association(AssociationConfig(Role.CLIENT), random.Random(2))
     server = Association(AssociationConfig(Role.SERVER), random.Random(1))
@@ -49,7 +62,7 @@ def _association_seed() -> bytes:
     return b"".join(len(one).to_bytes(2) + one for one in taken)
 
 
-_COOKIE = seal_cookie(Cookie(1.5, 1, 2, Peer(3, 4, 5, 6, 7, True, False), 8, 9), b"secret")
+_COOKIE = seal_cookie(Cookie(1.5, 1, 2, Peer(3, 4, 5, 6, 7, True, False, True), 8, 9), b"secret")
 
 SCTP_FORMS = {
     "sctp packet": Target(open_packet, (seal(b"12345678", chunks.encode_chunk(10)),)),
@@ -64,6 +77,15 @@ SCTP_FORMS = {
     "sctp cookie": Target(
         lambda data: open_cookie(data, b"secret"),
         (_COOKIE,),
+    ),
+    "sctp piece": Target(
+        _put_together,
+        (
+            b"".join(
+                len(piece[4:]).to_bytes(2) + piece[4:]
+                for piece in cut_chunk(chunks.encode_data(3, 7, 0, 0, 53, bytes(1200)), 500)
+            ),
+        ),
     ),
     "channel open": Target(
         datachannel.decode_open,

@@ -24,6 +24,7 @@ from node.links.channel.channel import (
 )
 from node.links.channel.rate_watch import RateWatch
 from node.links.channel.read_waits import ReadWaits
+from node.links.channel.size_search import SizeSearch
 from protocol import limits
 from protocol.errors import LinkClosed, RemoteError
 from protocol.randomness import Random
@@ -34,7 +35,6 @@ from protocol.sctp.chunks import Init
 from protocol.sctp.config import Role
 from protocol.sctp.control.handshake import fresh_init
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
-from protocol.sctp.send.packetsize import PacketSize, packet_sizes
 from protocol.sctp.send.pathmodel import PathModel
 
 if TYPE_CHECKING:  # aiortc is imported for the first link, and an offer's INIT is wanted before
@@ -48,9 +48,6 @@ _FULL_BYTES: Final = 1000
 
 _TIMER_SLACK: Final = 0.25
 """Of a burst: so much later it may leave to be met with those of other links."""
-
-_SILENT_TIMEOUTS: Final = 2
-"""So many timeouts in a row, and the packets may be too large for a path that has changed."""
 
 _BLOCKED_TIMEOUTS: Final = 3
 """So many by one relay while checks pass, and it carries no data; one less by those tried next."""
@@ -113,10 +110,8 @@ class NativeChannel:
         self._flushing = False
         self._is_held_back = False
         self._held_back_from = -inf
-        self._own_peer = own_peer
         self._timeouts_before = 0
         self._silent_since = 0.0
-        self._packet_size = PacketSize(packet_sizes(dtls.ice.is_loopback))
         self._exchanged = exchanged
         self._path_round_trip_s = round_trip_s
         role = Role.CLIENT if dtls.is_client else Role.SERVER
@@ -127,6 +122,7 @@ class NativeChannel:
             own_init=exchanged[0] if exchanged else None,
         )
         self._carried = CarriedBytes(self._association)
+        self._size_search = SizeSearch(self._association, dtls, own_peer=own_peer)
         self._rate = RateWatch(self._beat, self._loop, self._association, dtls.ice.data_slow)
         ice = dtls.ice
         self._read_waits = ReadWaits(self._association, lambda: ice.round_trip_s, own_peer=own_peer)
@@ -256,10 +252,7 @@ class NativeChannel:
         if sender is not None and not self.closed.done():
             now = self._loop.time()
             self._association.path_changed(now, self.dtls.ice.round_trip_s)
-            self._packet_size.path_changed(packet_sizes(self.dtls.ice.is_loopback))
-            self._adopt_size(changed=True)
-            if self._own_peer:
-                self._packet_size.start(now)
+            self._size_search.path_changed(now)
             self._timeouts_before = sender.timeouts_in_row
             self._silent_since = now
             self._flush()
@@ -273,8 +266,8 @@ class NativeChannel:
         association.handle_timer(now)
         if sender is not None and sender.tail_probes + sender.timeouts > repeats:
             self._repeated(sender.timeouts_in_row, now)
-        if sender is not None and sender.timeouts_in_row >= _SILENT_TIMEOUTS:
-            self._adopt_size(self._packet_size.lost(now))
+        if sender is not None:
+            self._size_search.timed_out(sender.timeouts_in_row, now)
         self._flush()
 
     def _repeated(self, timeouts: int, now: float) -> None:
@@ -296,7 +289,7 @@ class NativeChannel:
         self._flushing = True  # what the application sends now leaves below
         try:
             self._deliver()
-            self._probe_path()
+            self._size_search.probe(self._loop.time())
             self._send_what_is_due()
         finally:
             self._flushing = False
@@ -327,29 +320,8 @@ class NativeChannel:
         if self._is_held_back and sender is not None:
             self._beat.leaves(_TIMER_SLACK * sender.pacer.burst_s)
         next_at = self._association.next_timer()
-        at = min(self._packet_size.next_at, inf if next_at is None else next_at)
+        at = min(self._size_search.next_at, inf if next_at is None else next_at)
         self._beat.set(self._on_timer, None if at == inf else at)
-
-    # The size of packets --------------------------------------------------------------------
-
-    def _probe_path(self) -> None:
-        """Send a probe if one is due, uncut, whatever else waits."""
-        now = self._loop.time()
-        probe_bytes = self._packet_size.due(now)
-        if probe_bytes is None:
-            return
-        self._association.probe_path(probe_bytes)
-        smaller: list[bytes] = []
-        for packet in self._association.datagrams_to_send(now):
-            if len(packet) != probe_bytes:
-                smaller.append(packet)
-            elif not self.dtls.send_whole(packet):
-                self._packet_size.give_up()
-        self.dtls.send_packets(smaller)
-
-    def _adopt_size(self, changed: bool) -> None:
-        if changed:
-            self._association.set_packet_bytes(self._packet_size.packet_bytes)
 
     # Events of the association --------------------------------------------------------------
 
@@ -374,10 +346,12 @@ class NativeChannel:
     def _happened(self, event: events.Event) -> None:
         now = self._loop.time()
         match event:
-            case events.Connected() if self._own_peer:  # werift crashes on a PADDING chunk
-                self._packet_size.start(now)
+            case events.Connected():
+                self._size_search.begin(now)
             case events.PathProbed():
-                self._adopt_size(self._packet_size.probed(event.packet_bytes, now))
+                self._size_search.probed(event, now)
+            case events.PathNarrowed():
+                self._size_search.narrowed(event, now)
             case events.ChannelClosed():
                 self._end(CLOSED_BY_PEER)
             case events.Restarted():

@@ -10,7 +10,7 @@ from struct import Struct
 
 from protocol.sctp.errors import MalformedChunk
 
-_BODY = Struct("!dLLLLHHLLL??")
+_BODY = Struct("!dLLLLHHLLL???")
 _MAC_BYTES = 16
 
 
@@ -25,6 +25,7 @@ class Peer:
     first_tsn: int
     forward_tsn: bool
     reconfigures: bool
+    takes_pieces: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def seal_cookie(cookie: Cookie, secret: bytes) -> bytes:
         cookie.peer_tie,
         peer.forward_tsn,
         peer.reconfigures,
+        peer.takes_pieces,
     )
     return body + digest(secret, body, "sha256")[:_MAC_BYTES]
 
@@ -77,6 +79,7 @@ def open_cookie(sealed: bytes, secret: bytes) -> Cookie:
         peer_tie,
         forward_tsn,
         reconfigures,
+        takes_pieces,
     ) = _BODY.unpack(body)
     peer = Peer(
         tag,
@@ -86,5 +89,6 @@ def open_cookie(sealed: bytes, secret: bytes) -> Cookie:
         first_tsn,
         forward_tsn,
         reconfigures,
+        takes_pieces,
     )
     return Cookie(expires_at, local_tag, local_first_tsn, peer, local_tie, peer_tie)

@@ -28,7 +28,7 @@ _GRANULARITY_S = 0.00001
 _LATE_US_MAX = 0xFFFFFFFF
 _SUPPORTED = (
     (chunks.PARAMETER_FORWARD_TSN, b""),
-    (chunks.PARAMETER_SUPPORTED_CHUNKS, bytes((chunks.RECONFIG, chunks.FORWARD_TSN))),
+    (chunks.PARAMETER_SUPPORTED_CHUNKS, bytes((chunks.RECONFIG, chunks.FORWARD_TSN, chunks.PIECE))),
 )
 _KNOWN_PARAMETERS = frozenset(
     {
@@ -292,6 +292,7 @@ def _peer_of(init: Init) -> Peer:
         first_tsn=init.first_tsn,
         forward_tsn=forward_tsn or chunks.FORWARD_TSN in supported,
         reconfigures=chunks.RECONFIG in supported,
+        takes_pieces=chunks.PIECE in supported,
     )
 
 

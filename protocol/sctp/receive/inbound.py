@@ -141,9 +141,13 @@ class Inbound:
         self._sack_at = now
 
     def _progress(self, halves: Halves) -> int:
-        """Bytes that came, in whole messages or not, and those of ours that have arrived."""
-        received = self._core.inbox.delivered_bytes + halves.receiver.reassembly.held_bytes
-        return received + halves.sender.delivered_bytes
+        """Bytes that came, in whole messages or not, and those of ours that have arrived.
+
+        Those of chunks in pieces count twice, as they make more packets.
+        """
+        receiver = halves.receiver
+        received = self._core.inbox.delivered_bytes + receiver.reassembly.held_bytes
+        return received + receiver.pieces.joined_bytes + halves.sender.delivered_bytes
 
     def settle(self) -> None:
         """Take the SACK that came in the last burst, as of then.
@@ -223,7 +227,7 @@ class Inbound:
                 raise MalformedChunk("An INIT is not alone in its packet.")
             had_data, self._answered = False, False
             for kind, flags, value in parts:
-                had_data = had_data or kind == chunks.DATA
+                had_data = had_data or kind in (chunks.DATA, chunks.PIECE)
                 self._work.charge(WORK_OF_KIND.get(kind, limits.WORK_OF_CONTROL))
                 if not self._receive_chunk(kind, flags, value, tag, now):
                     break
@@ -277,6 +281,10 @@ class Inbound:
         _, _, _, tsn, stream, sequence, payload = _unpack_data(header)
         if self.halves is not None:
             self.halves.receiver.on_data(flags, tsn, stream, sequence, payload, value[12:])
+
+    def _on_piece(self, flags: int, value: bytes, tag: int, now: float) -> None:
+        if self.halves is not None:
+            self.halves.receiver.on_piece(value)
 
     def _on_sack(self, flags: int, value: bytes, tag: int, now: float) -> None:
         self._note_sack(value)
@@ -333,6 +341,7 @@ class Inbound:
 
 _HANDLERS: dict[int, Callable[[Inbound, int, bytes, int, float], None]] = {
     chunks.DATA: Inbound._on_data,
+    chunks.PIECE: Inbound._on_piece,
     chunks.INIT: Inbound._on_init,
     chunks.INIT_ACK: Inbound._on_init_ack,
     chunks.SACK: Inbound._on_sack,

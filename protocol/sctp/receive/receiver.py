@@ -16,6 +16,7 @@ from collections.abc import Callable
 from protocol.sctp import chunks, limits
 from protocol.sctp.chunks import FLAG_IMMEDIATE
 from protocol.sctp.core import Core
+from protocol.sctp.pieces import Pieces
 from protocol.sctp.receive.asks import Asks
 from protocol.sctp.receive.reassembly import Deliver, Reassembly
 from protocol.sctp.serial import TSN_HALF, TSN_MASK
@@ -57,6 +58,7 @@ class Receiver:
         "dropped_chunks",
         "duplicate_chunks",
         "packets",
+        "pieces",
         "reassembly",
         "sack_due",
     )
@@ -86,6 +88,7 @@ class Receiver:
         self.sack_due = False
         self.duplicate_chunks = 0
         self.dropped_chunks = 0
+        self.pieces = Pieces()
         self.reassembly = Reassembly(config.max_message_bytes, deliver)
 
     def limit_window(self, window_bytes: int) -> None:
@@ -136,6 +139,16 @@ class Receiver:
             self._refuse(stream_id)
             return
         reassembly.add(tsn, flags, stream_id, sequence, payload_protocol, data, self.cumulative)
+
+    def on_piece(self, value: bytes) -> None:
+        """Take a part of a DATA chunk, and with the last one that chunk; raises MalformedChunk."""
+        chunk = self.pieces.add(value)
+        if chunk is not None:
+            _, flags, length, tsn, stream_id, sequence, payload = chunks.DATA_HEADER.unpack_from(
+                chunk
+            )
+            data = chunk[chunks.DATA_HEADER_BYTES : length]
+            self.on_data(flags, tsn, stream_id, sequence, payload, data)
 
     def _prolongs_one_of_few(self, tsn: int) -> bool:
         """Whether it brings no news, unless the SACK before was lost."""
@@ -240,6 +253,8 @@ class Receiver:
 
     def after_burst(self, now: float) -> None:
         """All packets that had arrived have been read."""
+        if self.pieces.held_bytes:
+            self.pieces.forget(self.cumulative)
         read = self.packets - self._read_packets
         if self._own_peer and read:
             self._urgent |= self.asks.read(read, self._asks_read, now)

@@ -9,6 +9,7 @@ from protocol.sctp.errors import AssociationFlooded
 
 WORK_OF_KIND = {
     chunks.DATA: 1,
+    chunks.PIECE: 1,
     chunks.SACK: 1,
     chunks.RECONFIG: limits.WORK_OF_RESET,
     chunks.FORWARD_TSN: limits.WORK_OF_RESET,

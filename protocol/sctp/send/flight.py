@@ -56,6 +56,7 @@ class Flight:
         """What leaves from now on takes another path."""
         wait_s = min(self._wait_s, self._round_trip.rto_s)
         self.board.change_path(wait_s)
+        self.board.large_packets.forget(now)
         self.away_until = now + wait_s if self.board.away_bytes else -inf
         self._app_limited_until = -1
         self._late_by_s, self._late_at = 0.0, -inf
@@ -95,7 +96,9 @@ class Flight:
         self.peer_window = window_bytes
         first = board.cumulative + 1
         cumulative = board.cumulative + ahead
-        news = board.acknowledge(cumulative, gap_offsets, now, round_trip.min_s)
+        # Without a round trip an answer to what was repeated cannot be told to be too early.
+        min_rtt_s = 0.0 if round_trip.smoothed_s is None else round_trip.min_s
+        news = board.acknowledge(cumulative, gap_offsets, now, min_rtt_s)
         if self._forward_tsn:
             self.partial.settled(first, cumulative)
             self.partial.on_sack(board)

@@ -24,14 +24,23 @@ _HEADER = chunks.DATA_HEADER_BYTES
 
 
 class Fragmenter:
-    """Turns messages into datagrams. `space` is what chunks may take in one."""
+    """Turns messages into datagrams. `space` is what chunks may take in one.
+
+    `small_space` is what they may take in one that every path carries: no more than `space`.
+    """
 
     def __init__(self, core: Core, flight: Flight) -> None:
         self._queue = core.queue
         self._writer = core.writer
         self._flight = flight
-        self.space = 0
+        self._space_min = _space(core.config.packet_bytes)
+        self.set_packet_bytes(core.packet_bytes)
         self.sent_chunks = 0
+
+    def set_packet_bytes(self, packet_bytes: int) -> None:
+        """Fill packets of this size from now on."""
+        self.space = _space(packet_bytes)
+        self.small_space = min(self.space, self._space_min)
 
     def send(self, datagrams: list[bytes], now: float, limit: int, budget: float, room: int) -> int:
         """Append datagrams up to `limit` in the list, `budget` bytes and `room` chunks.
@@ -56,6 +65,7 @@ class Fragmenter:
                     ceil(min(budget - sent_bytes, _BUDGET_MAX) / space),
                 )
                 self._cut_full(message, packets, datagrams)
+                board.packed(are_large=space > self.small_space)
                 sent_bytes += packets * space
                 room -= packets
                 continue
@@ -66,14 +76,18 @@ class Fragmenter:
                 sent_bytes += len(chunk)
                 room -= 1
             if not size or space - len(packet) < _HEADER + 4:
-                datagrams.append(self._writer.seal(packet))
+                self._seal(packet, datagrams)
                 packet = b""
         if packet:
-            datagrams.append(self._writer.seal(packet))
+            self._seal(packet, datagrams)
         count = len(board.chunks) - count_before
         board.departed(count, sent_bytes, departure)
         self.sent_chunks += count
         return sent_bytes
+
+    def _seal(self, packet: bytes, datagrams: list[bytes]) -> None:
+        datagrams.append(self._writer.seal(packet))
+        self._flight.board.packed(are_large=len(packet) > self.small_space)
 
     def _cut_full(self, message: Message, packets: int, datagrams: list[bytes]) -> None:
         """Cut so many full packets from the current message, none of them its last."""
@@ -139,6 +153,10 @@ class Fragmenter:
         board.chunks[-1] = asking
         before = datagrams[-1][chunks.COMMON_HEADER_BYTES : -len(chunk)]
         datagrams[-1] = self._writer.seal(before + asking)
+
+
+def _space(packet_bytes: int) -> int:
+    return (packet_bytes - chunks.COMMON_HEADER_BYTES) & ~3
 
 
 def _split(remaining: int, room: int) -> int:

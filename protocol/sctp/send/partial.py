@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from protocol.sctp import chunks
 from protocol.sctp.send.outqueue import Message
-from protocol.sctp.send.scoreboard import Scoreboard
+from protocol.sctp.send.scoreboard import GIVEN_UP, IN_FLIGHT, LOST, Scoreboard
 from protocol.sctp.serial import TSN_MASK
 
 
@@ -76,13 +76,13 @@ class PartialReliability:
 
     def on_sack(self, board: Scoreboard) -> None:
         """Send a FORWARD TSN (again) when the peer still waits for what was given up."""
-        if self._by_tsn and board.given_up_until() > board.cumulative:
+        if self._by_tsn and _given_up_until(board) > board.cumulative:
             self.due = True
 
     def forward(self, board: Scoreboard, space: int) -> bytes | None:
         """Return the FORWARD TSN chunk that is due, in at most `space` bytes, or None."""
         self.due = False
-        point = board.given_up_until()
+        point = _given_up_until(board)
         if point <= board.cumulative:
             return None
         skipped: dict[int, int] = {}
@@ -96,3 +96,19 @@ class PartialReliability:
                 break
             skipped[partial.stream_id] = partial.sequence
         return chunks.encode_forward_tsn(point & TSN_MASK, list(skipped.items()))
+
+
+def _given_up_until(board: Scoreboard) -> int:
+    """Return the last given-up TSN before which the peer lacks nothing else.
+
+    RFC 3758, 3.5 C2, moves over given-up chunks only. To move over acknowledged ones as well is
+    safe, since a message that is not given up then lies between with all its chunks, and on a
+    bad path it saves a round trip for each.
+    """
+    marks, first = board.marks, board.cumulative + 1 - board.base
+    end = len(marks)
+    for missing in (IN_FLIGHT, LOST):
+        index = marks.find(missing, first, end)
+        end = index if index >= 0 else end
+    index = marks.rfind(GIVEN_UP, first, end)
+    return board.base + index if index >= 0 else board.cumulative

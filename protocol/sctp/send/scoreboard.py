@@ -1,6 +1,7 @@
 """Every TSN in flight, and whether it was acknowledged, lost or given up.
 
-Three parallel arrays, indexed by TSN minus `base`, hold the chunk, its departure and a mark. Whole
+Four parallel arrays, indexed by TSN minus `base`, hold the chunk, its departure, a mark and whether
+the packet in which it left last was a large one (1). Whole
 ranges are marked and counted by slices, at the speed of C; only holes are looked at one by one.
 
 Losses are found by time, as in RACK (RFC 8985), from two queues in the order of sending:
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from math import inf
 
 from protocol.sctp.send.departure import AckNews, Departure
+from protocol.sctp.send.packetsize import LargePackets
 
 IN_FLIGHT = 0
 ACKNOWLEDGED = 1
@@ -47,6 +49,8 @@ class Scoreboard:
         "cumulative",
         "departures",
         "flight_bytes",
+        "is_large",
+        "large_packets",
         "lost",
         "lost_bytes",
         "marks",
@@ -64,6 +68,8 @@ class Scoreboard:
         self.chunks: list[bytes] = []
         self.departures: list[Departure] = []
         self.marks = bytearray()
+        self.is_large = bytearray()
+        self.large_packets = LargePackets()
         self.path = 0
         self._path_tsn = first_tsn
         self.flight_bytes = 0
@@ -105,14 +111,18 @@ class Scoreboard:
         self.away_bytes -= size
         return False
 
+    def packed(self, *, are_large: bool) -> None:
+        """What was added to `chunks` since the last call is in packets, large ones or not."""
+        self.is_large.extend(bytes((are_large,)) * (len(self.chunks) - len(self.is_large)))
+
     def departed(self, count: int, size: int, departure: Departure) -> None:
         """The last `count` of `chunks`, `size` bytes, have left for the first time."""
         self.departures.extend([departure] * count)
         self.marks.extend(bytes(count))
         self.flight_bytes += size
 
-    def departed_again(self, tsn: int, departure: Departure) -> None:
-        """A chunk has left once more, lost or not."""
+    def departed_again(self, tsn: int, departure: Departure, *, is_large: bool = False) -> None:
+        """A chunk has left once more, lost or not; `is_large`: in a large packet."""
         index = tsn - self.base
         size = len(self.chunks[index])
         if self.marks[index] == LOST:
@@ -121,6 +131,7 @@ class Scoreboard:
             self._landed(index, size)
         self.flight_bytes += size
         self.marks[index] = IN_FLIGHT
+        self.is_large[index] = is_large
         self.departures[index] = departure
         self._resent.append((tsn, departure))
 
@@ -129,6 +140,7 @@ class Scoreboard:
         self.chunks.append(b"")
         self.departures.append(departure)
         self.marks.append(GIVEN_UP)
+        self.is_large.append(False)
 
     def give_up(self, first: int, last: int) -> None:
         """Never send these again (RFC 3758, 3.5 A3), whatever arrived of them."""
@@ -140,21 +152,6 @@ class Scoreboard:
             elif marks[index] == LOST:
                 self.lost_bytes -= size
             marks[index] = GIVEN_UP
-
-    def given_up_until(self) -> int:
-        """Return the last given-up TSN before which the peer lacks nothing else.
-
-        RFC 3758, 3.5 C2, moves over given-up chunks only. To move over acknowledged ones as well is
-        safe, since a message that is not given up then lies between with all its chunks, and on a
-        bad path it saves a round trip for each.
-        """
-        marks, first = self.marks, self.cumulative + 1 - self.base
-        end = len(marks)
-        for missing in (IN_FLIGHT, LOST):
-            index = marks.find(missing, first, end)
-            end = index if index >= 0 else end
-        index = marks.rfind(GIVEN_UP, first, end)
-        return self.base + index if index >= 0 else self.cumulative
 
     def acknowledge(
         self, cumulative: int, gap_offsets: Sequence[int], now: float, min_rtt_s: float
@@ -198,6 +195,9 @@ class Scoreboard:
             if news.newest is None or newest.at >= news.newest.at:
                 news.newest = newest
             marks[low:high] = b"\1" * span
+            large = self.is_large.rfind(1, low, high)
+            left_at = self.departures[large if large >= 0 else low].at
+            self.large_packets.arrived(left_at, is_large=large >= 0)
         elif fresh or marks.count(ACKNOWLEDGED, low, high) != span:
             for index in range(low, high):
                 if marks[index] == IN_FLIGHT or marks[index] == LOST:
@@ -222,6 +222,8 @@ class Scoreboard:
                 return
         elif self.base + index <= self._exposed:
             news.late_by_s = max(news.late_by_s, now - departure.at)
+        if departure.path == self.path:
+            self.large_packets.arrived(departure.at, is_large=bool(self.is_large[index]))
         if news.newest is None or departure.at >= news.newest.at:
             news.newest = departure
 
@@ -239,6 +241,7 @@ class Scoreboard:
         del self.chunks[:done]
         del self.departures[:done]
         del self.marks[:done]
+        del self.is_large[:done]
         self.base += done
 
     def find_losses(self, now: float, newest_at: float, wait_s: float) -> tuple[int, float]:
@@ -287,10 +290,26 @@ class Scoreboard:
 
     def _lose(self, index: int) -> None:
         size = len(self.chunks[index])
-        self.marks[index] = LOST
-        self._landed(index, size)
+        self._vanished(index, size)
         self.lost_bytes += size
         self.lost.append(self.base + index)
+
+    def _vanished(self, index: int, size: int) -> None:
+        """What was in flight is lost."""
+        self.marks[index] = LOST
+        if self._landed(index, size) and self.is_large[index]:
+            self.large_packets.lost(self.departures[index].at)
+
+    def lose_large(self) -> None:
+        """What is in flight in large packets is lost, for the path swallows these."""
+        for index in range(max(self.cumulative + 1 - self.base, 0), len(self.marks)):
+            if self.is_large[index] and self.marks[index] == IN_FLIGHT:
+                self._lose(index)
+
+    @property
+    def large_in_flight(self) -> int:
+        """Chunks that left in large packets, of those that the peer lacks or has beyond others."""
+        return self.is_large.count(1, self.cumulative + 1 - self.base)
 
     @property
     def may_be_cut(self) -> bool:
@@ -320,7 +339,7 @@ class Scoreboard:
         reneged = first < len(marks) and marks[first] == ACKNOWLEDGED
         for index in range(first, len(marks)):
             if marks[index] == IN_FLIGHT:
-                self._landed(index, len(self.chunks[index]))
+                self._vanished(index, len(self.chunks[index]))
             elif not (reneged and marks[index] == ACKNOWLEDGED):
                 continue
             marks[index] = LOST
@@ -353,12 +372,16 @@ class Scoreboard:
         index = self.marks.rfind(IN_FLIGHT, max(self.cumulative + 1 - self.base, 0))
         return self.base + index if index >= 0 else None
 
+    def is_lost(self, tsn: int) -> bool:
+        """Whether it is lost and has not left again."""
+        return tsn > self.cumulative and self.marks[tsn - self.base] == LOST
+
     def next_lost(self) -> int | None:
         """Return the lost TSN to send next; it stays in `lost` until popped."""
         lost = self.lost
         while lost:
             tsn = lost[0]
-            if tsn > self.cumulative and self.marks[tsn - self.base] == LOST:
+            if self.is_lost(tsn):
                 return tsn
             lost.popleft()
         return None

@@ -10,11 +10,13 @@ from math import inf
 from protocol.sctp import chunks, limits
 from protocol.sctp.control.cookie import Peer
 from protocol.sctp.core import Core
+from protocol.sctp.events import PathNarrowed
 from protocol.sctp.send.congestion import CongestionControl
 from protocol.sctp.send.departure import AckNews
 from protocol.sctp.send.flight import Flight
 from protocol.sctp.send.fragments import Fragmenter
 from protocol.sctp.send.pacing import CATCH_UP_S, Pacer
+from protocol.sctp.send.repeats import Repeater
 from protocol.sctp.send.rtt import ROUND_TRIP_S_MIN
 from protocol.sctp.send.scoreboard import Scoreboard
 from protocol.sctp.timers import Timer
@@ -26,14 +28,16 @@ class Sender:
     def __init__(
         self, core: Core, congestion: CongestionControl, first_tsn: int, peer: Peer
     ) -> None:
+        self._core = core
         self._own_peer = core.config.own_peer
         self._queue = core.queue
-        self._writer = core.writer
         self._timers = core.timers
         self._round_trip = core.round_trip
         self._forward_tsn = peer.forward_tsn
         self._flight = Flight(core, first_tsn, peer.window_bytes, peer.forward_tsn)
         self._fragmenter = Fragmenter(core, self._flight)
+        self._repeater = Repeater(core, self._flight, self._fragmenter, peer)
+        self._packet_bytes = 0
         self._window_probe = False
         self._tail_probed = False
         self._paced_until = inf
@@ -44,17 +48,16 @@ class Sender:
         self.congestion = congestion
         self.pacer = Pacer()
         self.set_packet_bytes(core.packet_bytes)
-        self.repeated_chunks = 0
         self.timeouts = 0
         self.tail_probes = 0
-        self.given_up_messages = 0
 
     def set_packet_bytes(self, packet_bytes: int) -> None:
         """Build packets of this size from now on; what is in flight keeps its own."""
+        if packet_bytes > self._packet_bytes:
+            self.board.large_packets.grow()
         self._packet_bytes = packet_bytes
-        space = (packet_bytes - chunks.COMMON_HEADER_BYTES) & ~3
-        self._fragmenter.space = space
-        self.pacer.set_packet_bytes(space)
+        self._fragmenter.set_packet_bytes(packet_bytes)
+        self.pacer.set_packet_bytes(self._fragmenter.space)
         self.congestion.set_packet_bytes(packet_bytes)
 
     @property
@@ -88,6 +91,16 @@ class Sender:
         return self._fragmenter.sent_chunks
 
     @property
+    def repeated_chunks(self) -> int:
+        """Repetitions that have left."""
+        return self._repeater.repeated_chunks
+
+    @property
+    def given_up_messages(self) -> int:
+        """Messages that were not sent to their end, or not again (RFC 3758)."""
+        return self._repeater.given_up_messages
+
+    @property
     def idle(self) -> bool:
         """Whether everything queued has been acknowledged."""
         return self._queue.empty and not self.board.outstanding
@@ -100,7 +113,7 @@ class Sender:
         if self._queue.empty and not board.lost and not partial.due:
             return
         if partial.due:
-            self._send_forward_tsn(datagrams, now)
+            self._repeater.send_forward_tsn(datagrams, now)
         if now - self._paced_until > CATCH_UP_S:
             self._flight.limited_by_application()  # by a machine that was busy elsewhere
         pacer = self.pacer
@@ -112,7 +125,10 @@ class Sender:
         waiting_bytes = self._queue.total_bytes + board.lost_bytes
         budget = min(self._room(now), pacer.allowance(now, now - self._paced_until, waiting_bytes))
         if board.lost and budget > 0:
-            budget -= self._repeat_lost(datagrams, now, limit, budget)
+            small = self._timeouts_in_row > 0
+            spent = self._repeater.send_lost(datagrams, now, limit, budget, small=small)
+            self.pacer.spend(spent)
+            budget -= spent
         wanted = board.lost_bytes > 0
         if not board.lost_bytes and not self._queue.empty:
             wanted = self._flight.peer_window > board.outstanding_bytes
@@ -197,59 +213,6 @@ class Sender:
         if not (queue.empty or board.outstanding or timers.running(Timer.RETRANSMIT)):
             timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
 
-    # Repeating ------------------------------------------------------------------------------
-
-    def _repeat_lost(self, datagrams: list[bytes], now: float, limit: int, budget: float) -> int:
-        board, space = self.board, self._fragmenter.space
-        departure = self._flight.departure(now, repeated=True)
-        spent = 0
-        packet = b""
-        while spent < budget and len(datagrams) < limit:
-            tsn = board.next_lost()
-            if tsn is None:
-                break
-            if self._flight.partial.exhausted(tsn, now):
-                self._give_up(tsn, now)
-                continue
-            chunk = board.chunks[tsn - board.base]
-            if packet and len(packet) + len(chunk) > space:
-                datagrams.append(self._writer.seal(packet))
-                packet = b""
-                continue
-            board.lost.popleft()
-            board.departed_again(tsn, departure)
-            packet += chunk
-            spent += len(chunk)
-            self.repeated_chunks += 1
-        if packet:
-            datagrams.append(self._writer.seal(packet))
-        if self._flight.partial.due and len(datagrams) < limit:
-            self._send_forward_tsn(datagrams, now)
-        self.pacer.spend(spent)
-        return spent
-
-    def _give_up(self, tsn: int, now: float) -> None:
-        """Give up the message of a TSN, and its rest if that has not left yet.
-
-        The rest takes one TSN, so that the peer learns that the last fragment it may have is not
-        the end (RFC 3758, 3.5 A3).
-        """
-        flight, queue = self._flight, self._queue
-        message = flight.partial.give_up(tsn, self.board)
-        self.given_up_messages += 1
-        if queue.message is message:
-            last_sent = self.board.next_tsn - 1
-            queue.drop_current()
-            self.board.skip(flight.departure(now, repeated=True))
-            flight.partial.cover_skipped(last_sent)
-
-    def _send_forward_tsn(self, datagrams: list[bytes], now: float) -> None:
-        chunk = self._flight.partial.forward(self.board, self._fragmenter.space)
-        if chunk is not None and self._forward_tsn:
-            datagrams.append(self._writer.seal(chunk))
-            if not self._timers.running(Timer.RETRANSMIT):
-                self._timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
-
     # Hearing --------------------------------------------------------------------------------
 
     def on_sack(self, value: bytes, now: float) -> None:
@@ -271,6 +234,7 @@ class Sender:
         news, sample, moved = heard
         self._timeouts_in_row = 0
         self._undo_timeout(news)
+        self._consider_size(now)
         self.congestion.on_ack(sample)
         if moved:
             self._rearm(now)
@@ -285,6 +249,17 @@ class Sender:
             self._timed_out_until = -1
         elif self.board.cumulative >= self._timed_out_until:
             self._timed_out_until = -1
+
+    def _consider_size(self, now: float) -> None:
+        """Build packets that every path carries, if this one seems to swallow large ones."""
+        core, large_packets = self._core, self.board.large_packets
+        packet_bytes = core.config.packet_bytes
+        if self._packet_bytes > packet_bytes and large_packets.are_swallowed:
+            core.inbox.add(PathNarrowed(large_packets.has_arrived))
+            core.set_packet_bytes(packet_bytes)
+            self.set_packet_bytes(packet_bytes)
+            self.board.lose_large()
+            large_packets.forget(now)
 
     def _rearm(self, now: float) -> None:
         timers, board = self._timers, self.board
@@ -305,22 +280,17 @@ class Sender:
         """A packet that might have been late is lost."""
         lost_bytes = self._flight.look_for_losses(now)
         if lost_bytes:
+            self._consider_size(now)
             self.congestion.on_ack(self._flight.sample_of_losses(lost_bytes, now))
 
     def on_probe_timer(self, now: float) -> None:
-        """Repeat the last chunk in flight, so that the peer says what is missing before it."""
-        board = self.board
-        tsn = board.last_in_flight()
+        """Nothing was acknowledged for some round trips: probe the tail."""
+        tsn = self.board.last_in_flight()
         if tsn is None or self._tail_probed:
             return
         self._tail_probed = True
         self.tail_probes += 1
-        if self._flight.partial.exhausted(tsn, now):
-            self._give_up(tsn, now)
-        else:
-            board.departed_again(tsn, self._flight.departure(now, repeated=True))
-            self._writer.queue(board.chunks[tsn - board.base])
-            self.repeated_chunks += 1
+        self._repeater.send_tail(tsn, now)
         self._timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
 
     def on_path_changed(self, now: float, round_trip_s: float | None) -> None:

@@ -8,7 +8,7 @@ from random import Random
 
 from protocol.sctp.association import Association
 from protocol.sctp.config import Role
-from protocol.sctp.events import Connected, MessageReceived, PathProbed
+from protocol.sctp.events import Connected, MessageReceived, PathNarrowed, PathProbed
 from protocol.sctp.send.packetsize import PACKET_SIZES, PacketSize
 from tests.protocol.sctp.model_link import (
     Bottleneck,
@@ -68,7 +68,8 @@ class MovingHost(Host):
         self.most_messages = 1 << 30
         self.heard_at: list[float] = []
         self.heard_bytes: list[int] = []
-        self.closed = False
+        self.narrowed_at: list[float] = []
+        self.message_of = message
         self.most_outstanding_bytes = 0
 
     def feed(self) -> None:
@@ -82,14 +83,14 @@ class MovingHost(Host):
             and self.sent_messages < self.most_messages
             and association.buffered_amount(self.stream_id) < 1 << 20
         ):
-            association.send(self.stream_id, message(self.sent_messages), self.world.now)
+            association.send(self.stream_id, self.message_of(self.sent_messages), self.world.now)
             self.sent_messages += 1
 
     def _take_events(self) -> None:
         now = self.world.now
         for event in self.association.events():
             if isinstance(event, MessageReceived):
-                assert event.data == message(len(self.heard_at))
+                assert event.data == self.message_of(len(self.heard_at))
                 self.heard_at.append(now)
                 self.heard_bytes.append(len(event.data))
             elif isinstance(event, Connected):
@@ -97,6 +98,9 @@ class MovingHost(Host):
                     self.size.start(now)
             elif isinstance(event, PathProbed):
                 self._adopt(self.size.probed(event.packet_bytes, now))
+            elif isinstance(event, PathNarrowed):
+                self.narrowed_at.append(now)
+                self.size.narrowed(now, had_carried=event.had_carried)
             else:
                 self.events.append(event)
 
@@ -170,6 +174,18 @@ class Journey:
             assert host.direction is not None
             host.direction.down = True
 
+    def narrow(self, mtu_bytes: float) -> None:
+        """The route swallows larger packets from now on, both ways and without a word."""
+        for host in (self.client, self.server):
+            assert isinstance(host.direction, RoutedDirection)
+            host.direction.mtu_bytes = mtu_bytes
+
+    def mend(self) -> None:
+        """The route carries packets again."""
+        for host in (self.client, self.server):
+            assert host.direction is not None
+            host.direction.down = False
+
     def move(self, route: Route, *, known: bool = True) -> None:
         """Both ends send by another route; `known`: they have measured its round trip."""
         self._send_by(route)
@@ -179,3 +195,20 @@ class Journey:
     def run(self, seconds: float) -> None:
         """Let time pass."""
         self.world.run(self.world.now + seconds)
+
+
+def settle(journey: Journey) -> None:
+    """Let all that was sent arrive, and see that it did."""
+    for host in (journey.client, journey.server):
+        host.most_messages = host.sent_messages
+    journey.run(5.0)
+    for sender, receiver in (
+        (journey.client, journey.server),
+        (journey.server, journey.client),
+    ):
+        assert sender.association.connected
+        assert len(receiver.heard_at) == sender.sent_messages
+        board = sender.association.sender
+        assert board is not None
+        assert board.idle
+        assert board.board.flight_bytes == board.board.away_bytes == board.board.lost_bytes == 0

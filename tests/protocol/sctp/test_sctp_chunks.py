@@ -163,7 +163,7 @@ def test_one_flipped_bit_breaks_the_checksum() -> None:
         open_packet(bytes(packet))
 
 
-COOKIE = Cookie(12.5, 1, 2, Peer(3, 4, 5, 6, 7, True, False), 8, 9)
+COOKIE = Cookie(12.5, 1, 2, Peer(3, 4, 5, 6, 7, True, False, True), 8, 9)
 
 
 def test_a_cookie_comes_back_whole_and_only_to_its_maker() -> None:

@@ -89,14 +89,6 @@ def test_extensions_are_those_that_the_inits_name() -> None:
     assert not server.counters
 
 
-def test_golden_init() -> None:
-    supported = fresh_init(config(Role.CLIENT), Random(1)).parameters
-    init = Init(0x0A0B0C0D, 2**23, 1, 1, 0x01020304, supported)
-    assert chunks.encode_init_value(init).hex() == (
-        "0a0b0c0d008000000001000101020304c00000048008000682c0"
-    )
-
-
 @pytest.mark.parametrize(
     "bad",
     [

@@ -251,6 +251,7 @@ def test_scoreboard_accounts_for_every_byte(seed: int) -> None:
             count = random.randrange(1, 20)
             sizes = [random.randrange(16, 40) for _ in range(count)]
             board.chunks.extend(bytes(size) for size in sizes)
+            board.packed(are_large=False)
             board.departed(count, sum(sizes), Departure(now, 0, 0.0, 0.0, False, False, board.path))
         elif action == 2:
             for tsn in range(cumulative + 1, board.next_tsn):
@@ -307,6 +308,7 @@ def blocks_above(arrived: set[int], cumulative: int) -> list[tuple[int, int]]:
 def sent_board(count: int) -> Scoreboard:
     board = Scoreboard(0)
     board.chunks.extend([bytes(20)] * count)
+    board.packed(are_large=False)
     board.departed(count, 20 * count, Departure(0.0, 0, 0.0, 0.0, False, False, 0))
     return board
 
@@ -325,6 +327,7 @@ def test_scoreboard_tells_a_report_that_may_be_cut_from_one_that_is_not() -> Non
     for blocks, sent_before, hidden in ((20, 2.0, True), (20, 1.0, False), (5, 2.0, False)):
         board = Scoreboard(1)
         board.chunks.extend([b"x" * 100] * 60)
+        board.packed(are_large=False)
         board.departed(60, 6000, Departure(1.0, 0, 0.0, 0.0, False, False, 0))
         offsets = [offset for block in range(blocks) for offset in (2 * block + 2,) * 2]
         board.acknowledge(0, offsets, 1.5, 0.1)

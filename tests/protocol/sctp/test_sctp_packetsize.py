@@ -95,3 +95,76 @@ def test_an_answer_to_no_probe_changes_nothing() -> None:
     size.give_up()
     assert size.next_at == inf
     assert size.packet_bytes == PACKET_SIZES[0]
+
+
+def _narrowed(carries: int) -> PacketSize:
+    """A search that has found large packets, and has just heard that they are swallowed."""
+    size = PacketSize()
+    size.start(0.0)
+    search(size, 1432, 0.0, 1.0)
+    size.narrowed(10.0, had_carried=True)
+    search(size, carries, 10.0, 30.0)
+    assert size.packet_bytes == carries
+    return size
+
+
+def test_a_size_in_doubt_is_small_at_once_and_probed_at_once() -> None:
+    size = PacketSize()
+    size.start(0.0)
+    search(size, 1424, 0.0, 10.0)
+    size.narrowed(20.0, had_carried=True)
+    assert size.packet_bytes == PACKET_SIZES[0]
+    assert size.next_at == 20.0
+    assert size.due(20.0) == 1424, "what was in use, and nothing larger"
+    assert size.probed(1424, 20.1)
+
+
+def test_doubts_that_probes_answer_cost_no_wait_however_many() -> None:
+    size = PacketSize()
+    size.start(0.0)
+    search(size, 1432, 0.0, 1.0)
+    for step in range(1, 50):
+        size.narrowed(10.0 * step, had_carried=True)
+        assert size.next_at == 10.0 * step
+        search(size, 1432, 10.0 * step, 10.0 * step + 1)
+        assert size.packet_bytes == 1432
+
+
+def test_a_path_that_narrows_again_and_again_is_asked_after_longer_and_longer() -> None:
+    size = _narrowed(1392)
+    waits = []
+    now = 100.0
+    for _ in range(6):
+        size.narrowed(now, had_carried=True)
+        waits.append(size.next_at - now)
+        now = size.next_at
+        search(size, 1188, now, now + 20.0)
+        assert size.probed(1352, now + 21.0)
+        now += 30.0
+    assert waits == [60.0, 120.0, 240.0, 480.0, 600.0, 600.0]
+    size.narrowed(now + 700.0, had_carried=True)
+    assert size.next_at == now + 700.0, "long ago"
+
+
+def test_a_size_whose_probes_pass_and_data_do_not_waits_as_well() -> None:
+    size = PacketSize()
+    size.start(0.0)
+    waits = []
+    now = 0.0
+    for _ in range(4):
+        search(size, 1432, now, now + 1)
+        assert size.packet_bytes == 1432
+        now += 2.0
+        size.narrowed(now, had_carried=False)
+        waits.append(size.next_at - now)
+        now = size.next_at
+    assert waits == [60.0, 120.0, 240.0, 480.0]
+
+
+def test_another_path_has_no_past() -> None:
+    size = _narrowed(1188)
+    size.path_changed(PACKET_SIZES)
+    size.start(40.0)
+    search(size, 1432, 40.0, 41.0)
+    size.narrowed(50.0, had_carried=True)
+    assert size.next_at == 50.0

@@ -1,12 +1,13 @@
 """Paths that change under a transfer: stalls, rates, and every byte once and in order."""
 
+from math import inf
 from random import Random
 
 import pytest
 
 from protocol.sctp import limits
 from protocol.sctp.send.packetsize import PACKET_SIZES
-from tests.protocol.sctp.model_paths import Journey, Route
+from tests.protocol.sctp.model_paths import Journey, Route, settle
 
 _RELAYED = Route(0.12, 10e6)
 _DIRECT = Route(0.04, 30e6)
@@ -18,23 +19,6 @@ def _journey(route: Route, seconds: float, *, own_peer: bool = True) -> Journey:
     journey.client.feed()
     journey.run(seconds)
     return journey
-
-
-def _settle(journey: Journey) -> None:
-    """Let all that was sent arrive, and see that it did."""
-    for host in (journey.client, journey.server):
-        host.most_messages = host.sent_messages
-    journey.run(5.0)
-    for sender, receiver in (
-        (journey.client, journey.server),
-        (journey.server, journey.client),
-    ):
-        assert sender.association.connected
-        assert len(receiver.heard_at) == sender.sent_messages
-        board = sender.association.sender
-        assert board is not None
-        assert board.idle
-        assert board.board.flight_bytes == board.board.away_bytes == board.board.lost_bytes == 0
 
 
 @pytest.mark.parametrize("own_peer", [True, False])
@@ -51,7 +35,7 @@ def test_a_relayed_transfer_goes_on_directly_without_a_stall(own_peer: bool, kno
     assert journey.server.longest_stall_s(2.8, 3.75) <= 0.1
     assert journey.server.bytes_between(3.5, 3.75) >= 0.8 * 0.25 * _DIRECT.rate
     assert receiver.duplicate_chunks == 0, "what was late on the old path is not lost"
-    _settle(journey)
+    settle(journey)
 
 
 def test_a_slower_path_is_not_flooded() -> None:
@@ -60,7 +44,7 @@ def test_a_slower_path_is_not_flooded() -> None:
     journey.run(1.5)
     assert journey.server.longest_stall_s(0.9, 2.5) <= 0.15
     assert journey.server.bytes_between(1.5, 2.5) >= 0.7 * _SLOW.rate
-    _settle(journey)
+    settle(journey)
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -76,7 +60,7 @@ def test_the_rate_is_back_some_round_trips_after_an_outage(gone_s: float, known:
     assert heard[0] - moved_s <= 0.1
     after_s = moved_s + 0.75
     assert journey.server.bytes_between(after_s, after_s + 0.25) >= 0.8 * 0.25 * _DIRECT.rate
-    _settle(journey)
+    settle(journey)
 
 
 def test_packets_begin_small_on_a_new_path_and_an_old_probe_proves_nothing() -> None:
@@ -90,7 +74,7 @@ def test_packets_begin_small_on_a_new_path_and_an_old_probe_proves_nothing() -> 
     journey.run(0.5)
     assert client.size.packet_bytes == PACKET_SIZES[0]
     assert journey.server.longest_stall_s(0.4, 1.0) <= 0.1
-    _settle(journey)
+    settle(journey)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -101,6 +85,9 @@ def test_whatever_paths_follow_one_another_every_byte_arrives_once(seed: int) ->
     journey.server.feed()
     for _ in range(12):
         journey.run(random.uniform(0.02, 0.8))
+        if random.random() < 0.3:
+            journey.narrow(random.choice((1500, 1440, 1280)))
+            journey.run(random.uniform(0.0, 0.8))
         if random.random() < 0.4:
             journey.cut()
             journey.run(random.uniform(0.0, 1.0))
@@ -109,6 +96,7 @@ def test_whatever_paths_follow_one_another_every_byte_arrives_once(seed: int) ->
             random.uniform(0.3e6, 3e6),
             queue_s=random.uniform(0.05, 0.3),
             loss=random.choice((0.0, 0.0, 0.01, 0.03)),
+            mtu_bytes=random.choice((inf, 1500, 1492, 1400, 1280)),
         )
         journey.move(route, known=random.random() < 0.7)
     last_s = journey.world.now
@@ -116,4 +104,4 @@ def test_whatever_paths_follow_one_another_every_byte_arrives_once(seed: int) ->
     for host in (journey.client, journey.server):
         assert host.longest_stall_s(last_s, last_s + 2.0) <= 1.5
         assert host.most_outstanding_bytes <= limits.RECEIVE_WINDOW_BYTES
-    _settle(journey)
+    settle(journey)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from protocol.sctp import chunks
 from protocol.sctp.association import Association
 from protocol.sctp.config import AssociationConfig, Role
 from protocol.sctp.events import ChannelClosed, ChannelOpened, Closed, Connected, Restarted
@@ -20,6 +21,7 @@ from tests.protocol.sctp.model_link import (
     Host,
     Pair,
     World,
+    chunks_of,
     join,
     make_association,
 )
@@ -255,6 +257,15 @@ def captures(seed: int, own_peer: bool) -> list[tuple[bool, bytes]]:
         pair.client.flush()
         pair.run(0.01)
     pair.run(5)
+    client.set_packet_bytes(1400)
+    client.send(streams[0], bytes(5000), pair.world.now)
+    pair.forward.down = True
+    pair.client.flush()
+    pair.forward.down = False
+    client.set_packet_bytes(512)
+    pair.run(3)
+    kinds = {kind for kind, _, _ in chunks_of([datagram for _, datagram in taken])}
+    assert (chunks.PIECE in kinds) == own_peer
     client.close_channel(streams[0])
     client.probe_path(1200)
     pair.client.flush()
