@@ -69,6 +69,7 @@ class Doctor:
             distant=sum(bool(public_networks(contact)) for contact in contacts),
             hidden=self._relays.hidden,
             unreachable=membership.settings.unreachable,
+            by_stream=membership.streams.is_blocked,
         )
 
     def _family(self, family: int, view: NetworkView) -> FamilyReport:

@@ -30,6 +30,7 @@ class NetworkKind(StrEnum):
     ALONE = "alone"
     FIRST = "first"
     UDP_BLOCKED = "udp_blocked"
+    BY_STREAM = "by_stream"
     NOTHING_ANSWERS = "nothing_answers"
     HIDDEN = "hidden"
     UNREACHABLE = "unreachable"
@@ -94,6 +95,11 @@ NETWORKS: dict[NetworkKind, Explanation] = {
         "none of the nodes that this one knows answers: most likely UDP is blocked in this network",
         "Allow UDP in the firewalls of this computer and of the network, or use another network "
         "or a VPN.",
+    ),
+    NetworkKind.BY_STREAM: Explanation(
+        "no UDP passes in this network: the node goes by TLS streams to public nodes, which relay "
+        "all its links",
+        "Allow UDP in the firewalls of this computer and of the network for direct, faster links.",
     ),
     NetworkKind.NOTHING_ANSWERS: Explanation(
         "no other node answers: the few that are known do not run any more where they did, or UDP "
@@ -162,7 +168,7 @@ class NetworkSigns:
 
     `asked`: nodes that it knows of, from bootstraps and its last run. `contacts`: those that
     answer, and `distant` those of them that are on the internet. `hidden` and `unreachable`: it was
-    started so.
+    started so. `by_stream`: it goes by TLS streams, as UDP is silent.
     """
 
     view: NetworkView
@@ -174,6 +180,7 @@ class NetworkSigns:
     distant: int
     hidden: bool = False
     unreachable: bool = False
+    by_stream: bool = False
 
 
 def network_kind(signs: NetworkSigns) -> NetworkKind:
@@ -184,6 +191,8 @@ def network_kind(signs: NetworkSigns) -> NetworkKind:
         return NetworkKind.NO_ADDRESS
     if not signs.contacts:
         return _without_contacts(signs)
+    if signs.by_stream:
+        return NetworkKind.BY_STREAM
     if signs.hidden:
         return NetworkKind.HIDDEN
     if signs.unreachable:

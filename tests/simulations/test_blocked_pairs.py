@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from protocol import limits
+from protocol.causes.network_kind import NetworkKind
 from simulations.experiments.parts.path_transfer import Transfer
 from simulations.internet import Access, UniformLatency
 from simulations.residents.sites import SITES, Site
@@ -24,6 +25,10 @@ async def test_a_blocked_node_links_with_every_other_kind(tmp_path: Path, kind: 
     async with pair_world(tmp_path, publics=6, v6=True, streams=True) as town:
         blocked, other = await town.settled("blocked", kind)
         assert len(blocked.running.streams.kept) == limits.STREAM_GATEWAYS
+        assert blocked.running_node.doctor.network().kind is NetworkKind.BY_STREAM
+        blocked_too = kind == "blocked"
+        told = other.running_node.doctor.network().kind
+        assert (told is NetworkKind.BY_STREAM) is blocked_too
         link, theirs = await town.linked(other, blocked)
         assert link.path.way == "relayed"
         await Talk(link, theirs).goes_on()

@@ -63,6 +63,8 @@ def test_every_kind_is_explained() -> None:
         (signs(contacts=0, asked=3, hidden=True), NetworkKind.UDP_BLOCKED),
         (signs(behind(MappingKind.UNKNOWN), hidden=True, unreachable=True), NetworkKind.HIDDEN),
         (signs(behind(MappingKind.UNKNOWN), unreachable=True), NetworkKind.UNREACHABLE),
+        (signs(behind(MappingKind.UNKNOWN), by_stream=True, hidden=True), NetworkKind.BY_STREAM),
+        (signs(by_stream=True, contacts=0), NetworkKind.UDP_BLOCKED),
         (signs(contacts=0, asked=1), NetworkKind.NOTHING_ANSWERS),
         (signs(contacts=0, asked=3), NetworkKind.UDP_BLOCKED),
         (signs(behind(MappingKind.NONE, Verdict.PUBLIC)), NetworkKind.PUBLIC),
