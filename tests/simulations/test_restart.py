@@ -11,7 +11,7 @@ from node.links.link import Link
 from node.links.restarting.restart import LinkRestart
 from protocol import limits
 from protocol.description import Description
-from protocol.errors import Busy, NoSuchLink
+from protocol.errors import Busy, CallCrossed, NoSuchLink
 from protocol.identity import Identity
 from protocol.signaling import Offer
 from simulations.internet import NatBehaviour
@@ -178,11 +178,9 @@ async def test_both_sides_that_restart_at_once_agree_on_one_restart(tmp_path: Pa
         ufrags = [generations(person) for person in people]
         before = [next(ufrag) for ufrag in ufrags]
         restarts = [restart_of(person) for person in people]
-        with people[0].host.running():
-            first = asyncio.ensure_future(restarts[0]._restart())
-        with people[1].host.running():
-            second = asyncio.ensure_future(restarts[1]._restart())
-        await asyncio.gather(first, second)
+        for person, restart in zip(people, restarts, strict=True):
+            with person.host.running():
+                restart._task = restart._start(restart._restart())
         await until(lambda: all(not one._task or one._task.done() for one in restarts))
         assert [next(ufrag) for ufrag in ufrags] != before
         for restart in restarts:
@@ -190,6 +188,48 @@ async def test_both_sides_that_restart_at_once_agree_on_one_restart(tmp_path: Pa
             assert restart._ice.agent.selected is not None
             assert restart._ice.agent._previous is None, "the new generation carries the link"
         assert await talk.goes_on() < ROUND_TRIP_S
+
+
+async def test_an_offer_that_comes_after_the_answer_to_ours_changes_nothing(tmp_path: Path) -> None:
+    """The peer gave it up when it answered; it was on its way for long."""
+    async with pair_world(tmp_path) as town:
+        people, (link, theirs) = await linked_homes(town, "port-restricted", "port-restricted")
+        restart = restart_of(people[0])
+        given_up = replace(
+            restart._link.peer,
+            link=restart._link.link_id,
+            ufrag="givenup1",
+            candidates=restart._link.peer.candidates[:1],
+        )
+        with people[0].host.running():
+            ours = people[0].host.create_task(restart._restart())
+            await until(lambda: restart._is_answered)
+            with pytest.raises(CallCrossed):
+                await restart.answer(given_up, b"", 0.0)
+            await ours
+        assert restart._ice.agent._previous is None, "the new generation carries the link"
+        assert await Talk(link, theirs).goes_on() < ROUND_TRIP_S
+
+
+@pytest.mark.parametrize(("mover", "gap_s", "seed"), [(0, 6.0, 1), (1, 6.0, 2), (0, 3.0, 3)])
+async def test_a_transfer_goes_on_soon_after_a_time_without_any_network(
+    tmp_path: Path, mover: int, gap_s: float, seed: int
+) -> None:
+    """Between Wi-Fi and mobile there may be none, and the first restarts fail."""
+    async with pair_world(tmp_path, seed=seed) as town:
+        people, links = await linked_homes(town, "port-restricted", "port-restricted")
+        await asyncio.sleep(3.0)
+        stream = Stream(links[1 - mover], links[mover])
+        transfer = asyncio.ensure_future(stream.run(gap_s + 6.0))
+        await asyncio.sleep(3.0)
+        people[mover].host.unplug()
+        await asyncio.sleep(gap_s)
+        internet = town.world.internet
+        internet.move(people[mover].host, behind=internet.add_nat(NatBehaviour()))
+        people[mover].host.plug()
+        before = stream.frames
+        assert await until(lambda: stream.frames > before) < 3.0
+        await transfer
 
 
 async def test_nobody_but_the_other_side_restarts_a_link_nor_without_bound(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ class LinkPaths:
         self.beat = endpoint.beat
         self.windows = LinkWindows()
         self.probes = RoundTripProbes()
+        self.host_addresses = environment.host_addresses
         self._rng = environment.rng
         self._candidates = LocalCandidates(endpoint.addresses, environment.host_addresses, view)
         self.relayed_only = settings.relayed_only

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from node.links.punching.call import PunchCall
 from node.links.punching.run import PunchRun
 from node.links.restarting.frame_calls import FrameCalls
+from node.links.restarting.mending import ROUND_TRIP_S, Mending
 from node.links.restarting.parts import RestartableLink, RestartParts
 from node.links.restarting.seeking import AGAIN_S, Seeking
 from node.links.restarting.turns import TURN_AFTER_S, RestartTurns
@@ -29,24 +30,12 @@ _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 
-_PAUSE_S: Final = 1.0
-"""Before another restart, when one has failed; then twice as long each time."""
-
-_MOVED_ROUND_TRIPS: Final = 1.5
-_SILENT_ROUND_TRIPS: Final = 3.0
-_SILENT_S: Final = 0.2
-"""How long an answer to the consent check is waited for: if contacts see this node elsewhere than
-the peer was told, and otherwise, where a loss may be all there is to it."""
-
 _TRIED_AGAIN: Final = frozenset({Way.OPEN, Way.PUNCH, Way.PREDICTION})
 """Where that costs little. A search of ports costs routers and other people's turns too much to be
 made again and again, and `Way.RELAY` leads to no direct path."""
 
 _TRIES_TO_LEAVE: Final = 2
 _CARRIES_NOTHING: Final = "the path carries no data, though checks pass"
-
-_ROUND_TRIP_S: Final = 0.2
-"""Of a path that has none measured."""
 
 
 class LinkRestart:
@@ -61,6 +50,7 @@ class LinkRestart:
         self._mending: asyncio.Task[None] | None = None
         self._offer: Description | None = None
         self._offered_at = 0.0
+        self._is_answered = False
         self._beside: Contact | None = None
         # What both sides agreed on last.
         self._own, self._peer = link.own, link.peer
@@ -69,6 +59,13 @@ class LinkRestart:
         self._frames = FrameCalls(link.link, self._answer_frame, self._turns.has_turn, parts.tasks)
         self._began_at = self._loop.time()
         self._slow_left = 0
+        self._mend = Mending(
+            parts,
+            link.peer_id,
+            self._ice,
+            told=lambda: self._own.candidates,
+            restart=self._restart_in_turn,
+        )
         self._seeking = Seeking(
             parts, self._lacks_direct, self._attempt_direct, self._goes_on_seeking
         )
@@ -80,7 +77,7 @@ class LinkRestart:
     def doubted(self, since: float) -> None:
         """The pair in use seems to be gone since then: find out, and restart ICE if it is."""
         if self._task is None or self._task.done():
-            self._task = self._mending = self._start(self._mend(since))
+            self._task = self._mending = self._start(self._mend.run(since))
 
     def blocked(self) -> None:
         """By the pair in use checks pass, and data do not: go another way, or end the path."""
@@ -142,16 +139,9 @@ class LinkRestart:
 
     # Ours -----------------------------------------------------------------------------------
 
-    async def _mend(self, doubted_at: float) -> None:
-        """Until the peer answers again, or consent has run out and ended the path."""
-        await self._wait_for_answer(doubted_at)
-        pause_s = _PAUSE_S
-        while self._ice.agent.answered_at <= doubted_at and not self._ice.ended:
-            if self._turns.take():
-                await self._restart()
-            if self._ice.agent.answered_at <= doubted_at:
-                await asyncio.sleep(pause_s)
-                pause_s *= 2
+    async def _restart_in_turn(self) -> None:
+        if self._turns.take():
+            await self._restart()
 
     async def _leave(self) -> None:
         """Go by other relays; where that is no help, end what would stand in the way of a call.
@@ -220,17 +210,6 @@ class LinkRestart:
             self._link.peer_id
         )
 
-    async def _wait_for_answer(self, doubted_at: float) -> None:
-        """Give the peer the time that its answer takes, and learn where contacts see us by now."""
-        round_trip_s = self._ice.round_trip_s or _ROUND_TRIP_S
-        limit_s = _SILENT_ROUND_TRIPS * round_trip_s + _SILENT_S
-        looking = self._start(self._parts.look_around())
-        await asyncio.wait([looking], timeout=limit_s)
-        looking.cancel()
-        if self._parts.paths.named_candidates() != self._own.candidates:
-            limit_s = _MOVED_ROUND_TRIPS * round_trip_s
-        await asyncio.sleep(max(0.0, doubted_at + limit_s - self._loop.time()))
-
     def _limit_s(self) -> float:
         line = self._parts.paths.line
         return line.limit_s(limits.LINK_RESTART_S, limits.LINK_RESTART_ROUND_TRIPS)
@@ -273,6 +252,7 @@ class LinkRestart:
         assert offer is not None  # an answer is one to an offer
         if not self._is_ours(answer):
             raise NotAuthentic("an answer that is about another link")
+        self._is_answered = True
         offer_id = self._id_of(offer, offer_id)
         call = PunchCall(offer, answer, parts.own_id, peer_id, offer_id, True, 0.0)
         await self._connect(call, offer, self._loop.time() - asked_at)
@@ -280,7 +260,7 @@ class LinkRestart:
     async def _ask_by_frames(self, without: Address | None) -> Description:
         offer = self._make_offer(without, (*self._own.relays, *self._peer.relays))
         call = partial(self._parts.place_call, self._link.peer_id, lambda _: offer)
-        return await self._frames.ask_or_call(offer, self._ice.round_trip_s or _ROUND_TRIP_S, call)
+        return await self._frames.ask_or_call(offer, self._ice.round_trip_s or ROUND_TRIP_S, call)
 
     def _id_of(self, offer: Description, signed_id: bytes) -> bytes:
         """What names a restart to both sides: one offer may come by frames and by registrars."""
@@ -292,7 +272,7 @@ class LinkRestart:
         self._offer = replace(self._describe(without), relays=relays)
         if beside is not None:
             self._offer = replace(self._offer, witnesses=())
-        self._offered_at = self._loop.time()
+        self._offered_at, self._is_answered = self._loop.time(), False
         self._ice.relays.offered(self._offer)
         return self._offer
 
@@ -333,8 +313,11 @@ class LinkRestart:
         return await self.answer(theirs, restart_id(theirs), takes_s)
 
     def _check_turn(self, theirs: Description) -> None:
-        """Raises CallCrossed, Busy: what is refused costs no sample of our router's ports."""
-        if self._offer is not None and self._wins(self._offer, theirs):
+        """Raises CallCrossed, Busy: what is refused costs no sample of our router's ports.
+
+        A peer that has answered our offer has given up its own, which may arrive after that.
+        """
+        if self._offer is not None and (self._is_answered or self._wins(self._offer, theirs)):
             raise CallCrossed("our own restart goes on")
         if not self._turns.has_turn():
             raise Busy(TURN_AFTER_S)
