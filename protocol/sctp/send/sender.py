@@ -304,6 +304,7 @@ class Sender:
         self.pacer = Pacer()
         self.set_packet_bytes(self._packet_bytes)
         self._timed_out_until, self._ask_at, self._flows_from = -1, -inf, now
+        self._timeouts_in_row = 0  # what was silent is the path before, and not the peer
         if was_silent:
             self._lose_all(now)
         else:

@@ -105,3 +105,19 @@ def test_whatever_paths_follow_one_another_every_byte_arrives_once(seed: int) ->
         assert host.longest_stall_s(last_s, last_s + 2.0) <= 1.5
         assert host.most_outstanding_bytes <= limits.RECEIVE_WINDOW_BYTES
     settle(journey)
+
+    _settle(journey)
+
+
+def test_a_transfer_outlives_more_paths_in_a_row_that_carry_nothing_than_timeouts_are_borne() -> (
+    None
+):
+    """It ended after the eleventh, though no peer was silent on any of them for long."""
+    journey = _journey(_RELAYED, 1.0)
+    for _ in range(limits.RETRANSMITS_MAX + 2):
+        journey.move(_RELAYED)
+        journey.cut()
+        journey.run(1.0)
+    assert journey.client.association.connected
+    journey.move(_DIRECT)
+    _settle(journey)
