@@ -780,6 +780,11 @@ PATH_CHECK_BUSY_S = 1.5
 """How often such a pair is checked at most: on an idle link with the first consent check so long
 after, below the 30 s after which impatient NATs forget a mapping; and while data arrive."""
 
+PATH_CHECK_CARRIED_BYTES = 30_000
+PATH_CHECK_SLOW_S = 4.0
+"""So much a link carries for each pair until it checks all of them once more, 100 times what a side
+sends for it; or else it waits for so long, within the time that an answer speaks for a path."""
+
 PATH_PENALTY_S = 30.0
 PATH_SILENT_PENALTY_S = 5.0
 PATH_PENALTY_MAX_S = 600.0

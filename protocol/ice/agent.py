@@ -229,15 +229,16 @@ class IceAgent:
         self._current.try_again(now)
         self._settle()
 
-    def check_now(self, now: float) -> None:
+    def check_now(self, now: float, *, is_sure: bool = True) -> None:
         """Ask for consent now, as the selected path seems to be gone.
 
         So the peer learns at once of a new mapping of ours, and an address that is gone is left
         within seconds. It is repeated soon, since a check every few seconds is no measure for that.
+        `is_sure`: if not, data that arrive show that the path works.
         """
         for session in self._sessions():
             if session.connectivity is not None:
-                session.connectivity.selection.ask_now(now)
+                session.connectivity.selection.ask_now(now, is_sure=is_sure)
 
     def data_arrived(self, carried_bytes: int, now: float) -> None:
         """Data of the peer have come lately; to be told a few times a second while they do.

@@ -288,7 +288,7 @@ class Selection:
             return
         self._moved_to = pair
         self._moved_at = now + self.paths.answer_s(selected)
-        self.ask_now(now)
+        self.ask_now(now, is_sure=True)
 
     def _follow_peer(self, now: float) -> None:
         pair = self._moved_to
@@ -297,16 +297,16 @@ class Selection:
 
     # Consent --------------------------------------------------------------------------------
 
-    def ask_now(self, now: float) -> None:
-        """Data tell that the path may be gone. Ask for consent now, unless that is under way
-        already, and check all other paths.
+    def ask_now(self, now: float, *, is_sure: bool) -> None:
+        """Data tell that the path may be gone, or are late alone, unless `is_sure`. Ask for consent
+        now, if that is not under way, and check all other paths.
 
         The first time it is repeated sooner than others are. It does not make a silent peer lost
         sooner than the usual checks would.
         """
         if self.selected is None:
             return
-        self._begin_doubt(now + self.paths.answer_s(self.selected), now, is_sure=True)
+        self._begin_doubt(now + self.paths.answer_s(self.selected), now, is_sure=is_sure)
         if self._consent_at != inf:
             wait_s = self._settings.rto_s if self._failures else self.paths.answer_s(self.selected)
             self._ask_consent(now, wait_s)

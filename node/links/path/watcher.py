@@ -12,8 +12,8 @@ class PathWatcher(Protocol):
     def blocked(self) -> None:
         """By the pair in use checks pass, and data do not."""
 
-    def slowed(self) -> None:
-        """A relay carries less than the least rate."""
+    def slowed(self) -> bool:
+        """A relay carries less than the least rate; whether another is looked for."""
 
     def relayed(self) -> None:
         """A relay carries the path now."""

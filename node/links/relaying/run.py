@@ -212,12 +212,16 @@ class RelayRun:
         return True
 
     def drop(self, base: Address) -> None:
-        """An open link leaves the relay at this base, before ICE restarts with other relays."""
-        port = self.doubt(base)
-        if port is not None:
-            _log.info("the relay at %s carries checks and no data: it is left", port.relay)
-            self._give_up(port)
-            self._flush()
+        """An open link leaves the relay at this base, before ICE restarts with other relays.
+
+        One that it left before goes as well, or the peer would choose that again.
+        """
+        self.doubt(base)
+        for port in list(self._ports):
+            if self._relays.is_doubted(self._relays_used[port.local], self._peer_id):
+                _log.info("the relay at %s carries checks and no data: it is left", port.relay)
+                self._give_up(port)
+        self._flush()
 
     def doubt(self, base: Address) -> RelayPort | None:
         """Remember of the relay at this base that it carried no link; its port, if we have one."""

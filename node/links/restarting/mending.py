@@ -53,7 +53,8 @@ class Mending:
         pause_s = _PAUSE_S
         await self._wait_for_answer(doubted_at)
         while self._is_silent(doubted_at):
-            await self._restart()
+            if not self._ice.carries_since(doubted_at):
+                await self._restart()
             if self._is_silent(doubted_at):
                 await self._pause(pause_s)
                 await self._look_around(self._silent_s)

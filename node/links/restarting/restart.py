@@ -58,7 +58,6 @@ class LinkRestart:
         self._turns = RestartTurns()
         self._frames = FrameCalls(link.link, self._answer_frame, self._turns.has_turn, parts.tasks)
         self._began_at = self._loop.time()
-        self._slow_left = 0
         self._mend = Mending(
             parts,
             link.peer_id,
@@ -84,19 +83,15 @@ class LinkRestart:
         if self._task is None or self._task.done():
             self._task = self._start(self._leave())
 
-    def slowed(self) -> None:
-        """A relay carries less than the least rate: look for another, a few times in all.
-
-        Where others are as slow, the line is what is slow.
-        """
+    def slowed(self) -> bool:
+        """A relay carries less than the least rate: look for another; False while busy."""
         is_doubted = self._task is self._mending and self._offer is None
-        is_busy = self._task is not None and not self._task.done() and not is_doubted
-        if is_busy or self._slow_left >= limits.SLOW_RELAYS_LEFT:
-            return
+        if self._is_busy and not is_doubted:
+            return False
         if self._task is not None:
             self._task.cancel()  # packets of a slow relay are late, and so doubted again and again
-        self._slow_left += 1
         self._task = self._start(self._leave_slow())
+        return True
 
     def relayed(self) -> None:
         """The link goes by a relay now: its caller looks for a direct path, at once and then from
@@ -120,7 +115,7 @@ class LinkRestart:
         """Without its relay the link would be gone: its caller looks for another one."""
         if self._lacks_spare() and not self._seeking_spare.is_under_way:
             name = peer_id_text(self._link.peer_id)
-            self._seeking_spare.begin(self._parts.tasks, name, 0.0)
+            self._seeking_spare.begin(self._parts.tasks, name, self._ice.spare_after_s)
 
     def end(self) -> None:
         """The link has ended."""

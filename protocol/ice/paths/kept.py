@@ -1,6 +1,7 @@
 """The pairs beside the selected one that are checked on, so that a link can go on by one at once.
 
-While data arrive, all of them and the selected pair are checked every PATH_CHECK_BUSY_S. On an idle
+While data arrive, all of them and the selected pair are checked every PATH_CHECK_BUSY_S, or every
+PATH_CHECK_SLOW_S where the link carries so little that checks may burden a slow line. On an idle
 link they are checked with every consent check that comes PATH_CHECK_IDLE_S after the last: NATs
 keep their mappings for 30 s and longer, and no timer wakes for it.
 """
@@ -42,6 +43,8 @@ class KeptPaths:
         self.heard_at = -inf
         self._checked_at = -inf
         self._check_at = inf
+        self._carried_bytes = 0
+        self._carried_before = 0  # when all were checked last
 
     def state(self, pair: CandidatePair) -> PathState:
         """What the selector is told of a pair."""
@@ -135,13 +138,10 @@ class KeptPaths:
         """Of the pairs of these bases that to keep beside the selected one, the same on both sides:
         the controlling side takes the best and checks it, the other the one that was checked last.
         """
-        works = [
-            pair
-            for pair in self.others(selected)
-            if pair.base in bases and self._may_take_over(pair, now)
-        ]
-        if not self._core.controlling:
-            return max(works, key=lambda pair: pair.heard_at, default=None)
+        others = [pair for pair in self.others(selected) if pair.base in bases]
+        if not self._core.controlling:  # what the peer uses stays, even if it was left here
+            return max(others, key=lambda pair: pair.heard_at, default=None)
+        works = [pair for pair in others if self._may_take_over(pair, now)]
         best = min(works, key=lambda pair: self.state(pair).cost, default=None)
         if best is not None:
             times = self._settings.consent_transmissions
@@ -155,10 +155,15 @@ class KeptPaths:
         many bytes in all.
         """
         self.heard_at = now
+        self._carried_bytes = carried_bytes
         if selected is not None:
             selected.quality.rate.note(carried_bytes, now)
-        if self._check_at == inf and self.kept(selected, now):
-            self._check_at = max(now, self._checked_at + limits.PATH_CHECK_BUSY_S)
+        if not (kept := self.kept(selected, now)):
+            return
+        due_bytes = limits.PATH_CHECK_CARRIED_BYTES * (1 + len(kept))
+        is_fast = carried_bytes - self._carried_before >= due_bytes
+        wait_s = limits.PATH_CHECK_BUSY_S if is_fast else limits.PATH_CHECK_SLOW_S
+        self._check_at = max(now, self._checked_at + wait_s)
 
     def check_idle(self, selected: CandidatePair | None, now: float) -> None:
         """A consent check leaves on schedule: check the others with it, unless that was lately."""
@@ -167,10 +172,13 @@ class KeptPaths:
 
     def check_all(self, selected: CandidatePair | None, now: float) -> None:
         """Check all others at once, and repeat it: it matters which of them works."""
-        self._checked_at = now
+        self._note_checked(now)
         for pair in self.kept(selected, now):
             wait_s = self.answer_s(pair)
             self._checker.keep_up(pair, now, wait_s, self._settings.consent_transmissions)
+
+    def _note_checked(self, now: float) -> None:
+        self._checked_at, self._carried_before = now, self._carried_bytes
 
     def wake_at(self) -> float:
         """When `wake` is due; inf if nothing is waited for."""
@@ -184,8 +192,7 @@ class KeptPaths:
         kept = self.kept(selected, now)
         if not kept or selected is None or now > self.heard_at + _FLOWS_S:
             return
-        self._checked_at = now
-        self._check_at = now + limits.PATH_CHECK_BUSY_S
+        self._note_checked(now)
         for pair in (selected, *kept):
             self._checker.keep_up(pair, now, self._settings.rto_s + self.answer_s(pair), 1)
 

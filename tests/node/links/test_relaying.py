@@ -288,6 +288,20 @@ async def test_a_relay_that_is_selected_again_while_it_lingers_is_kept(agent: Ic
     await run.close()
 
 
+async def test_relays_that_carried_nothing_for_a_link_are_given_up_together(
+    agent: IceAgent,
+) -> None:
+    """The peer knows nothing of that, and chose again the one that had been left first."""
+    client = Client()
+    run = begun(client, agent, NEAR, FAR, THIRD)
+    await asyncio.sleep(1.0)
+    run.doubt(relayed_address(NEAR.peer_id, OWN.peer_id))
+    assert client.in_use == 3, "one that is left may be needed by the peer"
+    run.drop(relayed_address(FAR.peer_id, OWN.peer_id))
+    assert client.uses == {NEAR.address: 0, FAR.address: 0, THIRD.address: 1}
+    await run.close()
+
+
 @pytest.mark.parametrize("ended_at_s", [0.0, 0.05, 0.1, 0.15])
 async def test_after_the_end_nothing_is_allocated(agent: IceAgent, ended_at_s: float) -> None:
     client = Client()

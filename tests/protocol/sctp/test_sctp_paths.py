@@ -106,8 +106,6 @@ def test_whatever_paths_follow_one_another_every_byte_arrives_once(seed: int) ->
         assert host.most_outstanding_bytes <= limits.RECEIVE_WINDOW_BYTES
     settle(journey)
 
-    _settle(journey)
-
 
 def test_a_transfer_outlives_more_paths_in_a_row_that_carry_nothing_than_timeouts_are_borne() -> (
     None
@@ -120,4 +118,4 @@ def test_a_transfer_outlives_more_paths_in_a_row_that_carry_nothing_than_timeout
         journey.run(1.0)
     assert journey.client.association.connected
     journey.move(_DIRECT)
-    _settle(journey)
+    settle(journey)

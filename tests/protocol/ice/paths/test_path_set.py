@@ -1,14 +1,12 @@
 """The paths of two agents: kept, measured, changed, and not moved by what others send again."""
 
 import itertools
-from collections.abc import Callable
 
 import pytest
 
 from protocol import limits
 from protocol.addresses import Address
 from protocol.ice.events import ConsentLost
-from protocol.ice.pairs import CandidatePair
 from protocol.ice.paths.report import PathReason
 from protocol.ice.paths.selector import PathClass
 from protocol.stun.attributes import Attribute
@@ -20,70 +18,26 @@ from tests.protocol.ice.ice_network import (
     VIA_B,
     A,
     B,
-    End,
     Network,
     about,
     connect,
 )
-
-A6, B6 = Address("2600::a", 4001), Address("2600::b", 4001)
-VIA2_A, VIA2_B = Address("100::2a", 3478), Address("100::2b", 3478)
-FLOW_S = 0.25
-
-
-def relay_of(address: Address) -> str:
-    return "second" if address in {VIA2_A, VIA2_B} else "first"
-
-
-def dual_stack(network: Network) -> tuple[End, End]:
-    a = network.add("a", controlling=True)
-    b = network.add("b", controlling=False)
-    connect(network, a, b, [(HOST, A, A), (HOST, A6, A6)], [(HOST, B, B), (HOST, B6, B6)])
-    network.run(3)
-    return a, b
-
-
-def relayed(network: Network) -> tuple[End, End]:
-    """By two relays, of which the first is the nearer one."""
-    a = network.add("a", controlling=True)
-    b = network.add("b", controlling=False)
-    join_by_two_relays(network, a, b)
-    return a, b
-
-
-def join_by_two_relays(network: Network, a: End, b: End) -> None:
-    for end, via, peer in ((a, VIA_A, VIA_B), (a, VIA2_A, VIA2_B), (b, VIA_B, VIA_A)):
-        end.agent.add_local(RELAYED, via, via, network.now, peer=peer)
-    b.agent.add_local(RELAYED, VIA2_B, VIA2_B, network.now, peer=VIA2_A)
-    network.route = lambda source, _remote: 0.06 if relay_of(source) == "second" else 0.04
-    ours = [(RELAYED, VIA_A, VIA_A), (RELAYED, VIA2_A, VIA2_A)]
-    theirs = [(RELAYED, VIA_B, VIA_B), (RELAYED, VIA2_B, VIA2_B)]
-    connect(network, a, b, ours, theirs)
-    network.run(3)
-
-
-def selected(end: End) -> Address:
-    assert end.agent.selected is not None
-    return end.agent.selected.base
-
-
-def row(end: End, base: Address) -> CandidatePair:
-    """The pair of this base whose check was answered last."""
-    sessions = end.agent._sessions()
-    pairs = [pair for one in sessions for pair in one.checklist if pair.base == base]
-    return max(pairs, key=lambda pair: pair.answered_at)
-
-
-def let_data_flow(network: Network, ends: tuple[End, ...], seconds: float) -> None:
-    """Tell the agents of data four times a second, as a link does."""
-    for _ in range(round(seconds / FLOW_S)):
-        for end in ends:
-            end.agent.data_arrived(0, network.now)
-        network.run(FLOW_S)
-
-
-def drop(*bases: Address) -> Callable[[End, object], bool]:
-    return lambda _end, datagram: datagram.base in bases  # type: ignore[attr-defined]
+from tests.protocol.ice.paths.two_ends import (
+    A6,
+    B6,
+    FLOW_S,
+    VIA2_A,
+    VIA2_B,
+    carried_bytes,
+    drop,
+    dual_stack,
+    join_by_two_relays,
+    let_data_flow,
+    relay_of,
+    relayed,
+    row,
+    selected,
+)
 
 
 def test_a_path_of_the_other_family_is_found_and_kept() -> None:
@@ -108,32 +62,6 @@ def test_a_path_of_the_other_family_is_looked_for_though_its_first_checks_are_lo
     assert selected(a) == A
     assert row(a, A6).answered_at > began_at + 0.8
     assert row(b, B6).answered_at > began_at + 0.8
-
-
-def test_the_upkeep_of_an_idle_link_is_within_its_bound() -> None:
-    """A check and its answer are 96 to 108 and 64 to 76 bytes, and 28 or 48 of headers each."""
-    network = Network(0.05)
-    ends = dual_stack(network)
-    before = [len(end.sent) for end in ends]
-    network.run(600)
-    sent = [datagram for end, at in zip(ends, before, strict=True) for _, datagram in end.sent[at:]]
-    kept = [one for one in sent if one.base != selected(ends[one.base in {B, B6}])]
-    kept_bytes = sum(len(one.data) + (48 if one.base.family == 6 else 28) for one in kept)
-    assert 5 < kept_bytes / 600 < 40
-
-
-def test_while_data_flow_all_paths_are_measured_every_moment() -> None:
-    network = Network(0.05)
-    ends = dual_stack(network)
-    let_data_flow(network, ends, 30)
-    for end in ends:
-        for base in (A, A6) if end.name == "a" else (B, B6):
-            age_s = network.now - row(end, base).answered_at
-            assert age_s < limits.PATH_CHECK_BUSY_S + 0.5
-    checked = [at for at, one in ends[0].sent if one.base in {A, A6}]
-    network.run(60)
-    later = [at for at, one in ends[0].sent if one.base in {A, A6}][len(checked) :]
-    assert len(later) < 60, "an idle link is checked rarely again"
 
 
 def test_a_path_beside_gets_no_check_once_its_answers_speak_for_it_no_more() -> None:
@@ -229,7 +157,7 @@ def test_a_path_that_loses_data_is_left_at_once_and_alone_for_longer_each_time()
     lost_at = []
     for _ in range(round(1200 / FLOW_S)):
         for end in (a, b):
-            end.agent.data_arrived(0, network.now)
+            end.agent.data_arrived(carried_bytes(network), network.now)
         if selected(a) == VIA_A:
             assert a.agent.leave_selected(network.now)
             lost_at.append(network.now)
@@ -343,9 +271,9 @@ def test_answers_that_others_send_again_prove_no_path() -> None:
 def test_all_kept_paths_are_told_with_what_was_measured_and_why() -> None:
     network = Network(0.05)
     ends = relayed(network)
-    for carried_bytes in range(0, 12_000, 1000):
+    for carried in range(0, 12_000, 1000):
         for end in ends:
-            end.agent.data_arrived(carried_bytes, network.now)
+            end.agent.data_arrived(carried, network.now)
         network.run(FLOW_S)
     for end, bases in zip(ends, ([VIA_A, VIA2_A], [VIA_B, VIA2_B]), strict=True):
         in_use, other = end.agent.paths(network.now)
@@ -362,7 +290,8 @@ def test_all_kept_paths_are_told_with_what_was_measured_and_why() -> None:
     assert in_use.reason is PathReason.ONLY
     assert other.reason is PathReason.UNANSWERED
     assert other.loss > 0
-    assert in_use.rate is None, "nothing more was carried"
+    network.run(2)
+    assert ends[0].agent.paths(network.now)[0].rate is None, "nothing more was carried"
 
 
 def test_a_path_that_was_left_carries_nothing_any_more_and_the_next_one_begins_with_no_rate() -> (
@@ -370,9 +299,9 @@ def test_a_path_that_was_left_carries_nothing_any_more_and_the_next_one_begins_w
 ):
     network = Network(0.05)
     a, b = relayed(network)
-    for carried_bytes in range(0, 12_000, 1000):
+    for carried in range(0, 12_000, 1000):
         for end in (a, b):
-            end.agent.data_arrived(carried_bytes, network.now)
+            end.agent.data_arrived(carried, network.now)
         network.run(FLOW_S)
     assert a.agent.leave_selected(network.now)
     a.agent.data_arrived(12_000, network.now)
@@ -408,3 +337,26 @@ def test_a_relay_that_is_reached_by_a_stream_comes_last() -> None:
     streams.clear()
     let_data_flow(network, (a, b), 20)
     assert selected(a) == VIA_A
+
+
+def test_a_check_that_is_late_moves_nothing_while_data_arrive() -> None:
+    """The data have paused, as behind a long queue, which the check waits in as well."""
+    network = Network(0.05)
+    a, b = relayed(network)
+    let_data_flow(network, (a, b), 10)
+    network.lost = drop(VIA_A)
+    a.agent.check_now(network.now, is_sure=False)
+    let_data_flow(network, (a, b), 0.5)
+    assert selected(a) == VIA_A
+    a.agent.check_now(network.now, is_sure=True)
+    network.run(0.5)
+    assert selected(a) == VIA2_A, "what was sent is not acknowledged"
+
+
+def test_the_controlled_side_keeps_what_its_peer_uses_though_it_has_left_it() -> None:
+    network = Network(0.05)
+    a, b = relayed(network)
+    let_data_flow(network, (a, b), 10)
+    assert b.agent.leave_selected(network.now)
+    assert (selected(a), selected(b)) == (VIA_A, VIA2_B)
+    assert b.agent.second_base([VIA_B], network.now) == VIA_B

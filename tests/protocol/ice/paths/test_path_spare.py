@@ -3,7 +3,7 @@
 from protocol import limits
 from protocol.ice.events import PathSilent
 from tests.protocol.ice.ice_network import HOST, VIA_A, VIA_B, A, B, Network, connect
-from tests.protocol.ice.paths.test_path_set import (
+from tests.protocol.ice.paths.two_ends import (
     VIA2_A,
     VIA2_B,
     drop,
