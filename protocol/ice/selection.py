@@ -253,7 +253,7 @@ class Selection:
         """
         if self.selected is not None or not self._core.controlling:
             return inf
-        pair = self._relayed_pair()
+        pair = self.paths.best_relayed()
         if pair is None:
             return inf
         if not self._hopeful():
@@ -264,17 +264,9 @@ class Selection:
 
     def use_relay(self, now: float) -> None:
         """Nominate the best relayed pair that works."""
-        pair = self._relayed_pair()
+        pair = self.paths.best_relayed()
         if pair is not None:
             self._select(pair, now, nominated=True)
-
-    def _relayed_pair(self) -> CandidatePair | None:
-        """Of those that work that in use before a restart, else that of the shortest round trip."""
-        found = [one for one in self._checklist if one.relayed and one.state is PairState.SUCCEEDED]
-        in_use = self._core.base_in_use
-        return min(
-            found, key=lambda one: (one.base != in_use, one.round_trip_s or 0.0), default=None
-        )
 
     # A peer whose mapping has changed ---------------------------------------------------------
 

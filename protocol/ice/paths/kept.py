@@ -86,6 +86,16 @@ class KeptPaths:
             if pair.state is PairState.SUCCEEDED and pair is not selected
         ]
 
+    def best_relayed(self) -> CandidatePair | None:
+        """Of the relayed pairs that work that in use before a restart, else that of the shortest
+        round trip.
+        """
+        found = [one for one in self.others(None) if one.relayed]
+        in_use = self._core.base_in_use
+        return min(
+            found, key=lambda one: (one.base != in_use, one.round_trip_s or 0.0), default=None
+        )
+
     def lacks(self, pair: CandidatePair, selected: CandidatePair) -> bool:
         """Whether this pair would be the only direct path of its family."""
         direct = [one for one in (selected, *self.others(selected)) if not one.relayed]
