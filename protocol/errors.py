@@ -59,7 +59,7 @@ class ModswarmError(Exception):
 
 
 class LocalError(ModswarmError):
-    """This machine or the person at it can mend it; `advice` says how where the message does not."""
+    """This machine or the person at it can mend it; `advice` says how where it is not told."""
 
     def __init__(self, message: str = "", *, advice: str = "") -> None:
         super().__init__(message)
