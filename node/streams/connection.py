@@ -36,7 +36,7 @@ class StreamConnection(asyncio.Protocol):
     # asyncio's side ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Read nothing before somebody waits for it, as TLS may begin first."""
+        """Read nothing before a part waits for it, as TLS may begin first."""
         self._use(cast("asyncio.Transport", transport))
         made = transport.get_extra_info("socket")
         if made is not None:

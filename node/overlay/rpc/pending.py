@@ -35,7 +35,7 @@ class Pending(NamedTuple):
 
 
 def resolving(future: asyncio.Future[Reply]) -> Callable[[Reply], None]:
-    """What gives a reply to who waits for this future, if somebody still does."""
+    """What gives a reply to this future, unless its waiting has ended."""
 
     def resolve(reply: Reply) -> None:
         if not future.done():

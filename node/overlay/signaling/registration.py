@@ -76,7 +76,7 @@ class Registrations:
         replacing = False
         connectivity = self._server.protocol.maintenance.connectivity
         while True:
-            # Without a contact there is nobody to ask; once this node has joined again it is late.
+            # Without a contact none can be asked; once this node has joined again it is late.
             await connectivity.present()
             self._lost.clear()
             await self._register_nearest(replacing)

@@ -1,4 +1,4 @@
-"""Idle links end on both sides as such, and those that somebody uses or wants do not."""
+"""Idle links end on both sides as such, and those that are used or wanted do not."""
 
 import asyncio
 from typing import Any
