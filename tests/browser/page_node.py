@@ -55,9 +55,17 @@ class Mover:
         self.gave = asyncio.Event()
         self.most_buffered_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._has_link = asyncio.Event()
+
+    async def the_link(self) -> Link:
+        """The only link so far: a page has its end a little before the node has its own."""
+        await self._has_link.wait()
+        (link,) = self.links
+        return link
 
     def on_link(self, link: Link) -> None:
         self.links.append(link)
+        self._has_link.set()
         link.register(BYTES, lambda frame: self._take(link, frame))
 
     def _take(self, link: Link, frame: bytes) -> None:

@@ -52,7 +52,7 @@ async def test_a_page_that_replays_a_recorded_proof_is_served_nothing(tmp_path: 
     async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
         told = await stage.do("replayed")
         assert told["messages"] == 0
-        assert len(stage.mover.links) == 1, "the one of which the proof is"
+        await stage.mover.the_link()  # the one of which the proof is
         assert stage.node.counters.refused["not_authentic"] == 1
 
 
@@ -61,7 +61,7 @@ async def test_many_channels_cost_the_node_nothing(tmp_path: Path) -> None:
         with _held_at_most(4 << 20):
             told = await stage.do("channels", count=1000)
         assert told == {"late": "OperationError", "answer": "served"}
-        (link,) = stage.mover.links
+        link = await stage.mover.the_link()
         await asyncio.shield(link.closed)
 
 
@@ -77,7 +77,7 @@ async def test_a_message_that_is_too_long_ends_its_link(tmp_path: Path, size: in
         with _held_at_most(4 << 20):
             told = await stage.do("huge", size=size, overlooks=True)
         assert told == {"refused": "", "answer": "the node closed the link"}
-        (link,) = stage.mover.links
+        link = await stage.mover.the_link()
         assert isinstance(link.error, ProtocolViolation)
 
 
@@ -86,7 +86,7 @@ async def test_a_page_that_never_reads_fills_its_browser_and_not_the_node(tmp_pa
     async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
         assert await stage.do("deaf", size=size) == "wished"
         await stage.mover.gave.wait()
-        (link,) = stage.mover.links
+        link = await stage.mover.the_link()
         assert link.bytes_sent > size, "the browser takes it all, and keeps it"
         assert stage.mover.most_buffered_bytes < 2 << 20
 

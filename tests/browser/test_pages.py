@@ -32,7 +32,7 @@ async def test_ten_megabytes_move_both_ways(tmp_path: Path, hidden: bool) -> Non
         digest = hashlib.sha256(pattern(SIZE)).hexdigest()
         assert told["up"]["digest"] == stage.mover.digest == digest
         assert told["down"]["digest"] == digest
-        (link,) = stage.mover.links
+        link = await stage.mover.the_link()
         assert link.peer_id == Identity(SEEDS[9]).peer_id
         assert told["local"] in {"host", "prflx"}
     _report("direct", told)
@@ -101,7 +101,7 @@ async def test_a_page_makes_an_identity_of_the_first_key_that_cost_enough(tmp_pa
         assert told["tries"] == [256]
         assert told["left"] == 1
         assert told["read"] == ["InvalidAccessError"] * 2
-        (link,) = stage.mover.links
+        link = await stage.mover.the_link()
         assert link.peer_id == Identity(SEEDS[9]).peer_id
 
 
