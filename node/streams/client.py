@@ -13,7 +13,7 @@ from node.streams.dialing import StreamDialer
 from node.streams.port import StreamPort
 from protocol import limits
 from protocol.addresses import Address
-from protocol.errors import StreamFailed
+from protocol.errors import ModswarmError, StreamFailed
 from protocol.identity import PeerId, peer_id_of
 from protocol.streams.forwarding import DHT
 from protocol.streams.framing import Framed
@@ -94,6 +94,10 @@ class OwnStreams:
 
     def _failed(self, error: StreamFailed) -> None:
         _log.info("no stream: %s", error)
+        self.note_failure(error)
+
+    def note_failure(self, error: ModswarmError) -> None:
+        """`failures` tells it from now on, as the last one."""
         self.failures.pop(str(error), None)
         self.failures[str(error)] = None
         if len(self.failures) > limits.STREAM_DIALS:

@@ -140,6 +140,7 @@ class StreamKeeper:
         self._leave()
 
     def _leave(self) -> None:
+        self._streams.failures.clear()  # of a network that passed no UDP, which is over
         kept, self._kept = self._kept, []
         self._lead()
         for stream in kept:
@@ -179,6 +180,7 @@ class StreamKeeper:
             return
         except BadConfig as error:
             _log.warning("no stream: %s", error)
+            self._streams.note_failure(error)
             return
         if len(self._kept) < limits.STREAM_GATEWAYS and not stream.port.is_closing():
             self._kept.append(stream)

@@ -9,7 +9,7 @@ import pytest
 
 from node.streams.dialing import StreamDialer
 from protocol import limits
-from protocol.errors import StreamFailed
+from protocol.errors import BadConfig, StreamFailed
 from simulations.experiments.parts.path_transfer import Transfer
 from simulations.residents.sites import SITES
 from simulations.residents.whole import WholeResident
@@ -106,6 +106,23 @@ async def test_gateways_that_refuse_are_redialled_ever_later(
         assert max(pauses) <= 1.5 * longest_s + limits.UDP_SILENT_S + 1.0
         assert min(pauses[6:]) >= 0.5 * longest_s
         assert pauses[0] < pauses[4]
+
+
+async def test_why_no_stream_stood_is_forgotten_when_udp_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pair_world(tmp_path, publics=4, streams=True) as town:
+        (person,) = await town.settled("port-restricted")
+        node = person.running_node
+
+        async def refused(*_: object) -> None:
+            raise BadConfig("no")
+
+        monkeypatch.setattr(StreamDialer, "dial_any", refused)
+        person.host.block_udp()
+        await until(lambda: node.status().streams.failures == ("no",), 60.0)
+        person.host.block_udp(blocked=False)
+        await until(lambda: node.status().streams.failures == (), 120.0)
 
 
 @pytest.mark.parametrize("sleeps", [True, False])

@@ -1,6 +1,7 @@
 """Whole nodes on loopback, of which some have no UDP: they join, link and move a mod."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,17 @@ async def test_a_node_that_takes_no_streams_serves_none(tmp_path: Path) -> None:
         await until(lambda: streams.failures)
         assert any("cannot be reached by TCP" in one for one in streams.failures)
         assert not gateway.gateway.listening
+
+
+async def test_the_status_says_that_the_name_of_the_proxy_is_wrong(tmp_path: Path) -> None:
+    behind = replace(BLOCKED, variables={"HTTPS_PROXY": "https://127.0.0.1:3128"})
+    async with (
+        node_at(tmp_path / "a", 0, FREE) as gateway,
+        node_at(tmp_path / "b", 1, behind, gateway) as blocked,
+    ):
+        await until(lambda: blocked.status().streams.failures)
+        (told,) = blocked.status().streams.failures
+        assert told.startswith("HTTPS_PROXY must be http://host:port")
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["one", "both"])
