@@ -84,7 +84,7 @@ def _show_changes(told: dict[str, Any], as_json: bool) -> None:
     if told["missed"]:
         click.echo(f"{counted(told['missed'], 'earlier change')} not shown: too many at once.")
     for change in told["changes"]:
-        way = f"{change['path']}, {change['remote_address']}"
+        way = f"{change['path']}, {change['relay'] or change['remote_address']}"
         what = way if change["end"] is None else change["reason"]
         at = output.time_of_day(time.time() - change["ago_s"])
         click.echo(f"{at}  {change['peer_id']}  {change['event']:4}  {what}")

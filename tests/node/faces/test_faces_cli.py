@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 import pytest
@@ -18,9 +18,7 @@ from node.faces.cli import exits
 from node.faces.cli.main import COMMANDS, modswarm
 from node.home import Home
 from node.links.path.found_path import FoundPath
-from node.links.pool.changes import LinkChange, LinkChanges, LinkEnd
 from node.machine import folders
-from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import (
     CallFailed,
@@ -28,14 +26,19 @@ from protocol.errors import (
     ModswarmError,
     NoSources,
     NotFound,
-    NotRunning,
     TargetExists,
     TimedOut,
 )
 from protocol.ice.candidates import CandidateKind
 from protocol.identity import base32_text, peer_id_text
 from tests.node.faces.commands import status_of, told_by
-from tests.node.faces.fake_node import LINK, MOD_ID, PEER, FakeLink, FakeNode, stored_mod
+from tests.node.faces.fake_node import (
+    LINK,
+    MOD_ID,
+    PEER,
+    FakeNode,
+    stored_mod,
+)
 
 CONNECTED = [
     "direct, outgoing",
@@ -76,52 +79,6 @@ def test_each_command_that_asks_prints_one_json_document(
     assert told_by(capsys, "dht", "get", "x", "--kind", "peer")["records"][0]["sequence"] == 7
     assert told_by(capsys, "dht", "crawl", "--contacts", "50")["size_estimate"] == 8
     assert node.asked[-3:] == [("lookup", "x", 4), ("records", "x", "peer"), ("crawl", 50)]
-
-
-class FewChanges(LinkChanges):
-    """The node ends once it was asked for changes so often."""
-
-    def __init__(self, times: int) -> None:
-        super().__init__()
-        self._left = times
-
-    async def after(self, number: int) -> tuple[LinkChange, ...]:
-        self._left -= 1
-        if self._left < 0:
-            raise NotRunning("the node has ended")
-        path, down = cast("Any", FakeLink(PEER, 0.0)), (LinkEnd.IDLE, "closed by us: idle")
-        for _ in range(1 if self.last < 2 else limits.LINK_CHANGES):
-            self.uses(PEER, path)
-            self.uses(PEER, None, *down)
-        return await super().after(number)
-
-
-def test_links_are_watched_until_the_node_ends(
-    node: FakeNode, capsys: pytest.CaptureFixture[str]
-) -> None:
-    node.pool.changes = FewChanges(2)
-    assert status_of("links", "--watch") == exits.NOT_RUNNING
-    printed = capsys.readouterr().out.splitlines()
-    assert "PEER" in printed[0]
-    up, down = (line.split("  ", 1)[1] for line in printed[5:7])
-    assert up == f"{peer_id_text(PEER)}  up    direct, 127.0.0.1:5000"
-    assert down == f"{peer_id_text(PEER)}  down  closed by us: idle"
-    assert printed[7] == f"{limits.LINK_CHANGES} earlier changes not shown: too many at once."
-    assert len(printed) == 8 + limits.LINK_CHANGES
-
-
-def test_what_changes_of_links_is_a_line_of_json_each_time(
-    node: FakeNode, capsys: pytest.CaptureFixture[str]
-) -> None:
-    node.pool.changes = FewChanges(1)
-    assert status_of("links", "--watch", "--json") == exits.NOT_RUNNING
-    links, changes, _failure = map(json.loads, capsys.readouterr().out.splitlines())
-    assert len(links["links"]) == 1
-    assert [(one["number"], one["event"], one["end"]) for one in changes["changes"]] == [
-        (1, "up", None),
-        (2, "down", "idle"),
-    ]
-    assert (changes["missed"], changes["last"]) == (0, 2)
 
 
 @pytest.mark.parametrize(("option", "asked"), [("--keep", [True]), ("--no-keep", [False])])
