@@ -39,6 +39,7 @@ INTERNAL = {
     "protocol_violation": "ends the association with an event",
     "relay_refusal": "answered to the relay's client as a STUN error",
     "router_refused": "kept as UPnP's answer, which the report on the network has",
+    "stream_failed": "kept as what failed, which the status has",
 }
 """Errors that no answer of the control API can name, and why."""
 
