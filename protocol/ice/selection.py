@@ -162,7 +162,11 @@ class Selection:
         if self.selected is None:
             return False
         self.paths.bar(self.selected, limits.PATH_PENALTY_S, now)
-        return self._choose(now)
+        if not self._choose(now):
+            return False
+        if not self._core.controlling:  # the other side nominates the pair by its check
+            self._ask_consent(now)
+        return True
 
     def asked(self, pair: CandidatePair, number: int, now: float) -> None:
         """The controlling peer nominates this pair (RFC 8445, 7.3.1.5); see `_is_fresh`.

@@ -36,6 +36,7 @@ from protocol.sctp.config import Role
 from protocol.sctp.control.handshake import fresh_init
 from protocol.sctp.errors import SctpMisuse, SendBufferFull
 from protocol.sctp.send.pathmodel import PathModel
+from protocol.sctp.send.sender import Sender
 
 if TYPE_CHECKING:  # aiortc is imported for the first link, and an offer's INIT is wanted before
     from node.links.secure.dtls import DtlsPath
@@ -50,10 +51,7 @@ _TIMER_SLACK: Final = 0.25
 """Of a burst: so much later it may leave to be met with those of other links."""
 
 _BLOCKED_TIMEOUTS: Final = 3
-"""So many by one relay while checks pass, and it carries no data; one less by those tried next."""
-
-_BLOCKED_DIRECT_TIMEOUTS: Final = 4
-"""The same of a direct path, which costs no relay anything."""
+"""So many while checks pass, and a path carries no data; one less by relays that are tried next."""
 
 
 def describe_init(rng: Random) -> bytes:
@@ -111,7 +109,7 @@ class NativeChannel:
         self._is_held_back = False
         self._held_back_from = -inf
         self._timeouts_before = 0
-        self._silent_since = 0.0
+        self._answered_before_repeat = False
         self._exchanged = exchanged
         self._path_round_trip_s = round_trip_s
         role = Role.CLIENT if dtls.is_client else Role.SERVER
@@ -254,7 +252,7 @@ class NativeChannel:
             self._association.path_changed(now, self.dtls.ice.round_trip_s)
             self._size_search.path_changed(now)
             self._timeouts_before = sender.timeouts_in_row
-            self._silent_since = now
+            self._answered_before_repeat = False
             self._flush()
 
     def _on_timer(self) -> None:
@@ -265,22 +263,27 @@ class NativeChannel:
         repeats = 0 if sender is None else sender.tail_probes + sender.timeouts
         association.handle_timer(now)
         if sender is not None and sender.tail_probes + sender.timeouts > repeats:
-            self._repeated(sender.timeouts_in_row, now)
+            self._repeated(sender, now)
         if sender is not None:
             self._size_search.timed_out(sender.timeouts_in_row, now)
         self._flush()
 
-    def _repeated(self, timeouts: int, now: float) -> None:
-        """What was sent is not acknowledged, for so many timeouts in a row."""
+    def _repeated(self, sender: Sender, now: float) -> None:
+        """What was sent is not acknowledged, and is repeated.
+
+        The path loses it if that answered a check before it was repeated last: one that has just
+        recovered answers checks before anything is repeated by it.
+        """
+        ice, timeouts, since = self.dtls.ice, sender.timeouts_in_row, sender.silent_since
         if timeouts <= 1:
             self._timeouts_before = 0
-            self._silent_since = now
-        most_by_relay = _BLOCKED_TIMEOUTS - bool(self._timeouts_before)
-        most = most_by_relay if self.dtls.ice.is_relayed else _BLOCKED_DIRECT_TIMEOUTS
-        if timeouts - self._timeouts_before >= most:
-            self.dtls.ice.data_lost(self._silent_since)
+        loses_data = self._answered_before_repeat and since < now
+        self._answered_before_repeat = ice.agent.answered_at > since
+        most = _BLOCKED_TIMEOUTS - (ice.is_relayed and self._timeouts_before > 0)
+        if loses_data and timeouts - self._timeouts_before >= most:
+            ice.data_lost()
         else:
-            self.dtls.ice.doubt()  # its check opens the way for what is repeated next
+            ice.doubt()  # its check opens the way for what is repeated next
 
     def _flush(self) -> None:
         """Hand over what happened, send what may leave now, and set the timer."""

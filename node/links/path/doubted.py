@@ -59,13 +59,11 @@ class DoubtedPath(PathTraffic):
         self._check(is_sure=True)
         self._tell_doubt(self._loop.time())
 
-    def data_lost(self, since: float) -> None:
-        """For some timeouts since then nothing was acknowledged: a path is what carries data, and
-        not what carries checks.
+    def data_lost(self) -> None:
+        """For some timeouts nothing was acknowledged, though checks are answered: a path is what
+        carries data, and not what carries checks.
         """
-        if self.agent.answered_at <= since:
-            self.doubt()
-        elif not self._ended and not self.leave_for_another() and self._watcher is not None:
+        if not self._ended and not self.leave_for_another() and self._watcher is not None:
             self._watcher.blocked()
 
     def data_slow(self) -> None:

@@ -50,7 +50,8 @@ class IcePath(DoubtedPath):
     `relays` are the allocations for it. `rank` decides between attempts
     of both sides at one link: it is the same for both. `alone`: there is no second one, whose DTLS
     would come from the same address, so a pair may be used before it is nominated. `relayed_only`:
-    it goes by relays until the first restart. Raises Overloaded, AlreadyOwned when it is made.
+    it goes by relays until the first restart; from then on where the direct path lost data lately.
+    Raises Overloaded, AlreadyOwned when it is made.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class IcePath(DoubtedPath):
     ) -> None:
         super().__init__(paths, peer)
         self._relayed_only = relayed_only or paths.relayed_only
+        self._avoids_direct = False
         self._rank = rank
         self._alone = alone
         self._began_at = self._loop.time()
@@ -99,13 +101,19 @@ class IcePath(DoubtedPath):
         credentials = self._paths.fresh_credentials()
         self._endpoint.demux.register_ufrag(credentials.ufrag, self)
         self._credentials = credentials
-        self._relayed_only = self._paths.relayed_only
+        self._avoids_direct = self._paths.relays.avoid_direct(self._peer)
+        self._relayed_only = self._paths.relayed_only or self._avoids_direct
         self.agent.restart(credentials, without)
         self._punches.end(self.base)
         self.relays.begin_again()
         self._found = self._loop.create_future()
         self._restarts = True
         self.flush()
+
+    @property
+    def avoids_direct(self) -> bool:
+        """Whether no direct pair is looked for since the last restart."""
+        return self._avoids_direct
 
     def describe(self, fingerprint: bytes, role: int) -> Description:
         """What the peer must know; at once. Raises LinkAttemptFailed without any candidate."""
@@ -145,7 +153,8 @@ class IcePath(DoubtedPath):
             self._punches.add(punch)
             punch.begin(list(self._endpoint.addresses.values()))
         ours = [one.address for one in self._names.ours if one.kind is _REFLEXIVE]
-        for candidate in in_order(remote.candidates, ours):
+        theirs = () if self._avoids_direct else remote.candidates
+        for candidate in in_order(theirs, ours):
             self.agent.add_remote(CandidateKind(candidate.kind), candidate.address, now)
         if not self.relays.under_way:
             self.agent.end_of_candidates()

@@ -199,10 +199,13 @@ class LinkRestart:
 
     @property
     def _may_be_direct(self) -> bool:
-        """Whether both sides name an address of their own, and data passed where checks did."""
-        paths = self._parts.paths
-        return bool(self._peer.candidates and paths.candidates()) and not paths.relays.avoid_direct(
-            self._link.peer_id
+        """Whether both sides named an address of their own, and data passed where checks did."""
+        paths, peer = self._parts.paths, self._link.peer
+        has_named = bool(self._peer.candidates or peer.candidates)
+        return (
+            has_named
+            and bool(paths.candidates())
+            and not paths.relays.avoid_direct(self._link.peer_id)
         )
 
     def _limit_s(self) -> float:
@@ -345,7 +348,7 @@ class LinkRestart:
         self._ice.restart(without)
         described = self._ice.describe(self._parts.fingerprint, DtlsRole.ACTPASS)
         described = replace(described, link=self._link.link_id)
-        if self._parts.paths.relayed_only:
+        if self._parts.paths.relayed_only or self._ice.avoids_direct:
             return described
         return self._parts.punching.described(described)
 
@@ -362,8 +365,10 @@ class LinkRestart:
         self._own, self._peer = call.own, call.peer
         if has_changed and self._ice.is_relayed and self._goes_on_seeking() and not call.outgoing:
             self._seek(AGAIN_S)
+        if self._link.peer.candidates and not call.peer.candidates:
+            self._parts.paths.relays.doubt_direct(self._link.peer_id)  # as the peer does
         punch = None
-        if not self._parts.paths.relayed_only:
+        if not (self._parts.paths.relayed_only or self._ice.avoids_direct):
             punch = PunchRun(self._parts.punching, call, self._ice.agent, self._ice.flush)
         self._ice.relays.begin(offer, call.own, call.peer)
         await self._ice.connect(call.peer, punch, round_trip_s)

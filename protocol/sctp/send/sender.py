@@ -50,6 +50,9 @@ class Sender:
         self.set_packet_bytes(core.packet_bytes)
         self.timeouts = 0
         self.tail_probes = 0
+        self.silent_since = inf
+        """When what was sent was repeated first since anything was acknowledged, or since the path
+        changed; inf if nothing was."""
 
     def set_packet_bytes(self, packet_bytes: int) -> None:
         """Build packets of this size from now on; what is in flight keeps its own."""
@@ -233,6 +236,7 @@ class Sender:
             return
         news, sample, moved = heard
         self._timeouts_in_row = 0
+        self.silent_since = inf
         self._undo_timeout(news)
         self._consider_size(now)
         self.congestion.on_ack(sample)
@@ -290,6 +294,7 @@ class Sender:
             return
         self._tail_probed = True
         self.tail_probes += 1
+        self.silent_since = min(self.silent_since, now)
         self._repeater.send_tail(tsn, now)
         self._timers.at[Timer.RETRANSMIT] = now + self._round_trip.rto_s
 
@@ -305,6 +310,7 @@ class Sender:
         self.set_packet_bytes(self._packet_bytes)
         self._timed_out_until, self._ask_at, self._flows_from = -1, -inf, now
         self._timeouts_in_row = 0  # what was silent is the path before, and not the peer
+        self.silent_since = inf
         if was_silent:
             self._lose_all(now)
         else:
@@ -334,6 +340,7 @@ class Sender:
         timers.stop(Timer.REORDER)
         self.timeouts += 1
         self._timeouts_in_row += 1
+        self.silent_since = min(self.silent_since, now)
         board.lose_all()
         if self._forward_tsn:
             self._flight.partial.on_sack(board)

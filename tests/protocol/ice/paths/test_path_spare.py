@@ -83,3 +83,17 @@ def test_a_path_under_a_penalty_is_no_spare() -> None:
     assert not ends[0].agent.has_spare(network.now)
     let_data_flow(network, ends, limits.PATH_PENALTY_S + 10)
     assert ends[0].agent.has_spare(network.now)
+
+
+def test_a_side_that_only_follows_checks_the_path_at_once_that_it_goes_on_by() -> None:
+    """If that loses data as well, its answers tell that it is to be left."""
+    network = Network(0.05)
+    _, end = relayed(network)
+    let_data_flow(network, (end,), 3)
+    network.run(0.5)
+    left_at = network.now
+    assert end.agent.leave_selected(left_at)
+    assert selected(end) == VIA2_B
+    assert end.agent.answered_at < left_at
+    network.run(0.2)
+    assert end.agent.answered_at > left_at
