@@ -162,11 +162,10 @@ class Selection:
         if self.selected is None:
             return False
         self.paths.bar(self.selected, limits.PATH_PENALTY_S, now)
-        if not self._choose(now):
-            return False
-        if not self._core.controlling:  # the other side nominates the pair by its check
+        has_left = self._choose(now)
+        if has_left and not self._core.controlling:  # the other side nominates by its check
             self._ask_consent(now)
-        return True
+        return has_left
 
     def asked(self, pair: CandidatePair, number: int, now: float) -> None:
         """The controlling peer nominates this pair (RFC 8445, 7.3.1.5); see `_is_fresh`.
@@ -198,17 +197,12 @@ class Selection:
 
     def _accept(self, pair: CandidatePair, now: float) -> None:
         selected = self.selected
-        if (
-            selected is None
-            or not self._nominated
-            or (
-                pair is not selected
-                and (
-                    self._followed
-                    or pair.priority > selected.priority
-                    or now >= self._selected_at + _SETTLED_S
-                )
-            )
+        if selected is None or not self._nominated:
+            self._select(pair, now, nominated=True)
+        elif pair is not selected and (
+            self._followed
+            or pair.priority > selected.priority
+            or now >= self._selected_at + _SETTLED_S
         ):
             self._select(pair, now, nominated=True)
 
