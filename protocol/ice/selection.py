@@ -196,13 +196,10 @@ class Selection:
         return True
 
     def _accept(self, pair: CandidatePair, now: float) -> None:
-        selected = self.selected
-        if selected is None or not self._nominated:
-            self._select(pair, now, nominated=True)
-        elif pair is not selected and (
-            self._followed
-            or pair.priority > selected.priority
-            or now >= self._selected_at + _SETTLED_S
+        nominated = self.selected if self._nominated else None
+        is_settled = self._followed or now >= self._selected_at + _SETTLED_S
+        if nominated is None or (
+            pair is not nominated and (is_settled or pair.priority > nominated.priority)
         ):
             self._select(pair, now, nominated=True)
 
