@@ -57,6 +57,7 @@ class RelayPort:
         self._counters = counters
         self._outgoing = outgoing
         self._is_closed = False
+        self._when_closed: dict[Callable[[RelayPort], None], None] = {}
 
     @property
     def is_silent(self) -> bool:
@@ -112,9 +113,20 @@ class RelayPort:
         """The allocation was made again: from now on this port carries it."""
         self._base = base
 
+    def call_when_closed(self, call: Callable[["RelayPort"], None]) -> None:
+        """Tell of the end of the allocation, whichever it is."""
+        self._when_closed[call] = None
+
+    def call_no_more(self, call: Callable[["RelayPort"], None]) -> None:
+        """The end of `call_when_closed`."""
+        self._when_closed.pop(call, None)
+
     def close(self) -> None:
         """Send nothing any more."""
         self._is_closed = True
+        told, self._when_closed = self._when_closed, {}
+        for call in told:
+            call(self)
 
     def is_closing(self) -> bool:
         """Whether the allocation is released or lost; one whose base closes is made again."""

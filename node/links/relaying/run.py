@@ -171,6 +171,7 @@ class RelayRun:
             self._failures += 1
             client.release(port)
             return
+        port.call_when_closed(self._lost)
         self._ports[port] = _Held(client, peer)
         self._relays_used[port.local] = relay
         now = self._loop.time()
@@ -274,10 +275,20 @@ class RelayRun:
         return self._agent.second_base(bases, now)
 
     def _give_up(self, port: RelayPort) -> None:
-        held = self._ports.pop(port)
-        self._agent.remove_local(port.local, self._loop.time())
+        held = self._remove(port)
         port.forbid(held.peer)
         held.client.release(port)
+
+    def _lost(self, port: RelayPort) -> None:
+        """An allocation has ended that we did not give up: what goes by it is gone at once."""
+        _log.info("the allocation at %s has ended", port.relay)
+        self._remove(port)
+        self._flush()
+
+    def _remove(self, port: RelayPort) -> _Held:
+        port.call_no_more(self._lost)
+        self._agent.remove_local(port.local, self._loop.time())
+        return self._ports.pop(port)
 
     async def close(self) -> None:
         """Give up every allocation, that which carried the link included."""

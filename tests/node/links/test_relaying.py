@@ -189,6 +189,7 @@ class Client:
         self.uses: Counter[Address] = Counter()
         self.given = 0
         self.users: list[Users] = []
+        self.ports: list[RelayPort] = []
 
     async def allocate(self, relay: Contact, *, ours: bool = True) -> RelayPort:
         await asyncio.sleep(self.after_s)
@@ -198,11 +199,14 @@ class Client:
         self.uses[relay.address] += 1
         local = relayed_address(relay.peer_id, OWN.peer_id)
         base: Any = None
-        return RelayPort(
+        port = RelayPort(
             local, relay.address, base, Counters(), outgoing=lambda *_: (), users=users
         )
+        self.ports.append(port)
+        return port
 
     def release(self, port: RelayPort) -> None:
+        assert not port.is_closing(), "it has ended already"
         self.uses[port.relay] -= 1
 
     @property
@@ -249,6 +253,27 @@ async def test_a_relay_that_is_named_twice_is_used_and_given_back_once(agent: Ic
     await run.close()
     assert (client.in_use, len(agent.local_candidates)) == (0, 0)
     assert not any(sum(one.permitted.values()) for one in client.users)
+
+
+async def test_an_allocation_that_has_ended_is_no_base_any_more(agent: IceAgent) -> None:
+    """As that of a relay whose stream has ended: checks would find it out after seconds."""
+    client, flushed = Client(), 0
+
+    def flush() -> None:
+        nonlocal flushed
+        flushed += 1
+
+    run = RelayRun(relays(client, known=(NEAR, FAR)), PEER.peer_id, agent, flush)
+    offer = described(named=(NEAR, FAR))
+    run.begin(offer, replace(offer, relays=()), offer)
+    await asyncio.sleep(1.0)
+    before = flushed
+    lost = relayed_address(NEAR.peer_id, OWN.peer_id)
+    next(port for port in client.ports if port.local == lost).close()
+    assert [one.base for one in agent.local_candidates] != [lost]
+    assert (len(agent.local_candidates), flushed) == (1, before + 1)
+    await run.close()
+    assert client.uses == {NEAR.address: 1, FAR.address: 0}
 
 
 async def test_the_relay_of_an_answer_is_asked_as_well_and_one_alone(agent: IceAgent) -> None:
