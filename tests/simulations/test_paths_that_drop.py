@@ -94,9 +94,16 @@ async def test_a_direct_path_that_drops_data_is_left_once(
     ("way", "sender"), [("both", 0), ("data", 0), ("acknowledgements", 0), ("data", 1)]
 )
 async def test_a_relay_that_drops_data_is_left_for_the_second_one(
-    tmp_path: Path, dropped: Dropped, way: str, sender: int
+    tmp_path: Path,
+    dropped: Dropped,
+    caplog: pytest.LogCaptureFixture,
+    way: str,
+    sender: int,
 ) -> None:
-    """The side that noticed leaves it; where that does not nominate, the other may stay."""
+    """The side that noticed leaves it, without a restart; where that does not nominate, the other
+    may stay.
+    """
+    caplog.set_level("INFO", "node.links.path.doubted")
     async with pair_world(tmp_path) as town:
         people = await town.settled("symmetric", "symmetric")
         links = await town.linked(*people)
@@ -114,4 +121,5 @@ async def test_a_relay_that_drops_data_is_left_for_the_second_one(
         assert transfer.stall_s < 2.0
         moved = links if sender == 0 else links[1:]
         assert {link.path.relay for link in moved} == {before[1]}
+        assert "loses data: it is left" in caplog.text
         assert dropped.count
