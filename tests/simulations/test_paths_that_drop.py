@@ -87,6 +87,9 @@ async def test_a_direct_path_that_drops_data_is_left_once(
         transfer = await sent_through(links, sender, drop)
         assert transfer.stall_s < 2.5
         assert links[0].path.way == links[1].path.way == "relayed"
+        for one, other in (people, people[::-1]):
+            relays = one.running_node.pool._parts.paths.relays
+            assert relays.avoid_direct(other.identity.peer_id), "either side may restart next"
         assert dropped.count
 
 

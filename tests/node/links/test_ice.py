@@ -125,6 +125,31 @@ async def test_consent_checks_of_a_nodes_links_leave_together() -> None:
     await close(hub, *others)
 
 
+@pytest.mark.parametrize("avoids", [True, False])
+async def test_a_restart_that_avoids_the_direct_path_names_and_takes_no_candidates(
+    monkeypatch: pytest.MonkeyPatch, avoids: bool
+) -> None:
+    """Whatever the peer does: it may be one that looks for a direct path still."""
+    one, other = await own_paths(), await own_paths(6)
+    ours, theirs = await pair_of(one, other)
+    monkeypatch.setattr(one.relays, "avoid_direct", lambda _peer: avoids)
+    for path in (ours, theirs):
+        path.restart()
+    named = ours.describe(FINGERPRINT, DtlsRole.ACTPASS)
+    assert (ours.avoids_direct, bool(named.candidates)) == (avoids, not avoids)
+    theirs_named = theirs.describe(FINGERPRINT, DtlsRole.ACTIVE)
+    connecting = [
+        asyncio.ensure_future(ours.connect(theirs_named)),
+        asyncio.ensure_future(theirs.connect(replace(named, candidates=()))),
+    ]
+    await asyncio.sleep(1.0)
+    assert [one.done() for one in connecting] == [not avoids] * 2
+    for running in connecting:
+        running.cancel()
+    await asyncio.wait(connecting)
+    await close(ours, theirs, one, other)
+
+
 async def test_credentials_and_checks_come_from_the_environment() -> None:
     described = []
     for seed in (5, 5, 6):
