@@ -1734,5 +1734,5 @@ UDP_CONFIRM_S = 0.5
 """Before it does, it asks so many nodes at once by UDP, and waits so long: some contacts may be
 dead."""
 
-UDP_PROBE_S = (15.0, 300.0)
+UDP_PROBE_S = (15.0, 60.0)
 """A node with streams tries UDP again so soon, and later each time, up to the longer pause."""

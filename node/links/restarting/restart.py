@@ -374,4 +374,5 @@ class LinkRestart:
         await self._ice.connect(call.peer, punch, round_trip_s)
 
     def _note_failure(self, error: Exception) -> None:
-        _log.info("no restart with %s: %s", peer_id_text(self._link.peer_id), error)
+        why = str(error) or "not within the time limit"  # a TimeoutError says nothing
+        _log.info("no restart with %s: %s", peer_id_text(self._link.peer_id), why)
