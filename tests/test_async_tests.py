@@ -1,6 +1,7 @@
 """That an asynchronous test cannot pass by accident: see tests/conftest.py."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -34,8 +35,8 @@ async def test_waiting_for_what_never_happens_fails() -> None:
 
 
 @pytest.mark.xfail(raises=TouchedRealWorld)
-async def test_the_real_network_is_refused() -> None:
-    await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+async def test_the_real_network_is_refused(tmp_path: Path) -> None:
+    await asyncio.get_running_loop().create_unix_server(asyncio.Protocol, str(tmp_path / "socket"))
 
 
 @pytest.mark.xfail(raises=AssertionError)
