@@ -1684,15 +1684,15 @@ STREAM_HEARD_S = 120.0
 """Addresses that a stream's answers may come from, for so long after the client sent there."""
 
 CONTACT_ADDRESSES_S = 1.0
-"""How old the list of contacts' addresses may be that tells them from strangers."""
+"""How old the list of addresses of contacts may be."""
 
-STREAM_STRANGERS = 2**14
-STREAM_STRANGER_DATAGRAMS = 2
-STREAM_STRANGER_S = 60.0
+STREAM_UNPROVED = 2**14
+STREAM_UNPROVED_DATAGRAMS = 2
+STREAM_UNPROVED_S = 60.0
 """What an address that has not answered gets by a gateway, from all streams, in so many seconds;
 and of how many that is remembered: of all that its streams may try in that time."""
 
-STREAM_TRIED_PER_SECOND = STREAM_STRANGERS / STREAM_STRANGER_S / STREAMS
+STREAM_TRIED_PER_SECOND = STREAM_UNPROVED / STREAM_UNPROVED_S / STREAMS
 STREAM_TRIED_BURST = 2**9
 """Datagrams of one stream to addresses that have not answered: 4 a second. A node that joins tries
 some hundred contacts; who scans for hosts would try thousands a second."""

@@ -20,7 +20,7 @@ from protocol.addresses import Address
 from protocol.errors import Busy, LinkClosed, ModswarmError
 from protocol.identity import Identity, PeerId
 from protocol.places.tenure import Place, PlaceRule, network_of
-from protocol.streams.forwarding import Strangers, StreamForwarding
+from protocol.streams.forwarding import StreamForwarding, UnprovedAddresses
 from protocol.streams.handshake import (
     NONCE_BYTES,
     PROOF_BYTES,
@@ -69,7 +69,7 @@ class StreamGateway:
         self._worth = worth
         self._tasks = TaskOwner("streams")
         self._arrivals = Arrivals()
-        self._strangers = Strangers()
+        self._unproved = UnprovedAddresses()
         self._served: dict[PeerId, ForwardedStream] = {}
         self._since: dict[PeerId, float] = {}
         self._made = 0
@@ -185,7 +185,7 @@ class StreamGateway:
         self._made += 1
         forwarding = StreamForwarding(
             connection.remote.host,
-            self._strangers,
+            self._unproved,
             knows=lambda address: address in self._contacts(),
             own_addresses=self._own_addresses(),
         )

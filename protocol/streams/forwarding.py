@@ -1,10 +1,10 @@
 """What a gateway forwards for its streams: DHT datagrams to contacts, and back.
 
-A contact is known to the gateway, or has answered this stream. Any other address is a stranger,
-that some contact has named to the client alone: it gets two datagrams a minute from all streams
+A contact is known to the gateway, or has answered this stream. Any other address is unproved, as
+contacts have named it to the client alone: it gets two datagrams a minute from all streams
 together, no more bytes than the client sent, until it answers as a node does; and a stream tries
-few of them. So a gateway amplifies nothing, reaches no service but nodes, and is of no use to who
-looks for hosts.
+few of them. So a gateway amplifies nothing, reaches no service but nodes, and is of no use for a
+search for hosts.
 """
 
 from collections import OrderedDict
@@ -20,7 +20,7 @@ DHT: Final = range(0xD0, 0xE0)
 """First bytes of the datagrams of the overlay."""
 
 
-class Strangers:
+class UnprovedAddresses:
     """How often addresses that have not answered were sent to, by all streams of a gateway."""
 
     def __init__(self) -> None:
@@ -29,12 +29,12 @@ class Strangers:
     def charge(self, address: Address, now: float) -> None:
         """Count one datagram; raises RateLimited."""
         since, count = self._sent.pop(address, (now, 0))
-        if now - since >= limits.STREAM_STRANGER_S:
+        if now - since >= limits.STREAM_UNPROVED_S:
             since, count = now, 0
         self._sent[address] = since, count + 1
-        if len(self._sent) > limits.STREAM_STRANGERS:
+        if len(self._sent) > limits.STREAM_UNPROVED:
             self._sent.popitem(last=False)
-        if count >= limits.STREAM_STRANGER_DATAGRAMS:
+        if count >= limits.STREAM_UNPROVED_DATAGRAMS:
             raise RateLimited("an address that has not answered")
 
 
@@ -61,13 +61,13 @@ class StreamForwarding:
     def __init__(
         self,
         client_host: str,
-        strangers: Strangers,
+        unproved: UnprovedAddresses,
         *,
         knows: Callable[[Address], bool],
         own_addresses: frozenset[Address],
     ) -> None:
         self._client_host = client_host
-        self._strangers = strangers
+        self._unproved = unproved
         self._knows = knows
         self._own_addresses = own_addresses
         rate, burst = limits.STREAM_BYTES_PER_SECOND, limits.STREAM_BURST_BYTES
@@ -90,7 +90,7 @@ class StreamForwarding:
         if not answered and not self._knows(address):
             if not self._tried.take(now, 1):
                 raise RateLimited("more addresses that have not answered than a stream may try")
-            self._strangers.charge(address, now)
+            self._unproved.charge(address, now)
         self._contacts.pop(address, None)
         self._contacts[address] = now, answered
         if len(self._contacts) > limits.STREAM_CONTACTS:

@@ -179,7 +179,7 @@ class OwnNetwork:
             self.tested(family, RoundOutcome.MOVED)
 
     def goes_by_stream(self, by_stream: bool) -> None:
-        """Whether contacts see this node at a gateway, by which strangers do not come in."""
+        """Whether contacts see this node at a gateway, by which no first datagram reaches it."""
         self._by_stream = by_stream
 
     def _find_own_hosts(self) -> None:

@@ -5,20 +5,20 @@ import pytest
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import NotPermitted, RateLimited, RemoteError
-from protocol.streams.forwarding import Strangers, StreamForwarding
+from protocol.streams.forwarding import StreamForwarding, UnprovedAddresses
 
 CONTACT = Address("9.9.9.1", 4000)
-STRANGER = Address("9.9.8.1", 4000)
+UNPROVED = Address("9.9.8.1", 4000)
 OWN = Address("9.9.7.1", 4000)
 DHT = 0xD0
 
 
 def forwarding(
-    strangers: Strangers | None = None, client_host: str = "8.8.8.8"
+    unproved: UnprovedAddresses | None = None, client_host: str = "8.8.8.8"
 ) -> StreamForwarding:
     return StreamForwarding(
         client_host,
-        strangers or Strangers(),
+        unproved or UnprovedAddresses(),
         knows=lambda address: address == CONTACT,
         own_addresses=frozenset({OWN}),
     )
@@ -44,19 +44,19 @@ def test_a_contact_gets_all_that_the_rate_allows() -> None:
     )
 
 
-def test_a_stranger_gets_two_datagrams_a_minute_from_all_streams() -> None:
-    strangers = Strangers()
-    streams = [forwarding(strangers) for _ in range(limits.STREAMS)]
-    assert sum(sent(one, STRANGER, 100) for one in streams) == 2
-    assert sum(sent(one, STRANGER, 100, now=59.0) for one in streams) == 0
-    assert sum(sent(one, STRANGER, 100, now=61.0) for one in streams) == 2
+def test_an_unproved_address_gets_two_datagrams_a_minute_from_all_streams() -> None:
+    unproved = UnprovedAddresses()
+    streams = [forwarding(unproved) for _ in range(limits.STREAMS)]
+    assert sum(sent(one, UNPROVED, 100) for one in streams) == 2
+    assert sum(sent(one, UNPROVED, 100, now=59.0) for one in streams) == 0
+    assert sum(sent(one, UNPROVED, 100, now=61.0) for one in streams) == 2
 
 
-def test_a_stranger_that_answers_is_one_no_longer() -> None:
+def test_an_address_that_answers_is_unproved_no_longer() -> None:
     one = forwarding()
-    assert sent(one, STRANGER, 5) == 2
-    one.check_incoming(DHT, 100, STRANGER, 0.1)
-    assert sent(one, STRANGER, 50, now=0.2) == 50
+    assert sent(one, UNPROVED, 5) == 2
+    one.check_incoming(DHT, 100, UNPROVED, 0.1)
+    assert sent(one, UNPROVED, 50, now=0.2) == 50
 
 
 @pytest.mark.parametrize("first_byte", [0x00, 0x16, 0x40, 0x80, 0xC0, 0xE0])
@@ -112,11 +112,11 @@ def test_what_contacts_send_to_a_client_has_a_rate() -> None:
 
 
 def test_tables_are_bounded_and_the_oldest_goes() -> None:
-    strangers, one = Strangers(), forwarding()
-    for number in range(limits.STREAM_STRANGERS + 1):
-        strangers.charge(Address(f"9.{number >> 8 & 255}.{number & 255}.1", 4000), 0.0)
-    strangers.charge(Address("9.0.0.1", 4000), 0.0)
-    strangers.charge(Address("9.0.0.1", 4000), 0.0)
+    unproved, one = UnprovedAddresses(), forwarding()
+    for number in range(limits.STREAM_UNPROVED + 1):
+        unproved.charge(Address(f"9.{number >> 8 & 255}.{number & 255}.1", 4000), 0.0)
+    unproved.charge(Address("9.0.0.1", 4000), 0.0)
+    unproved.charge(Address("9.0.0.1", 4000), 0.0)
     one.check_outgoing(DHT, 1, CONTACT, 0.0)
     for number in range(limits.STREAM_CONTACTS):
         address = Address(f"9.8.{number >> 8}.{number & 255}", 4000)
