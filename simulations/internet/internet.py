@@ -98,7 +98,7 @@ class Internet:
             port_rng=self._nat_rng,
         )
         self.boxes.append(box)
-        if behaviour.v6_filtering is not None or behaviour.nat64:
+        if behaviour.has_v6:
             outer = self._firewall_of(behind)
             self._firewalls[box] = Firewall(
                 behaviour,

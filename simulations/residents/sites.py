@@ -52,7 +52,8 @@ class Site:
     def families(self) -> frozenset[int]:
         """By which families it reaches others: 4, 6 or both."""
         has_nat64 = any(box.nat64 for box in self.boxes)
-        found = {4: self.v4 or has_nat64, 6: self.v6}
+        loses_v6 = any(box.loses_v6 for box in self.boxes)
+        found = {4: self.v4 or has_nat64, 6: self.v6 and not loses_v6}
         return frozenset(family for family, has in found.items() if has)
 
 
@@ -87,6 +88,7 @@ SITES: dict[str, Site] = {
     ),
     "upnp-cgnat": Site((_CARRIER, NatBehaviour(upnp=True))),
     "dual-stack": Site((NatBehaviour(v6_filtering=_APD),), v6=True),
+    "broken-ipv6": Site((NatBehaviour(loses_v6=True),), v6=True),
     "ipv6": Site((NatBehaviour(v6_filtering=_APD),), v4=False, v6=True),
     "nat64": Site((NatBehaviour(nat64=True, v6_filtering=_APD),), v4=False, v6=True),
 }

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 
 from node.overlay.server import OverlayServer
-from node.overlay.table.tables import FAMILY_BITS, OTHER_FAMILY
+from node.overlay.table.tables import OTHER_FAMILY
 from protocol import limits
 from protocol.errors import ModswarmError
 from protocol.overlay.contacts import Contact
@@ -25,8 +25,11 @@ class Crossings:
         self._crosses: dict[Contact, bool] = {}
 
     async def nearest(self, closest: Sequence[Contact]) -> list[Contact]:
-        """The REGISTRARS_CROSSING nearest of these; none for a node of both families."""
-        if all(map(self._server.speaks, FAMILY_BITS)):
+        """The REGISTRARS_CROSSING nearest of these; none for a node that reaches both families.
+
+        Its sockets do not tell: a network may give addresses of IPv6 and pass nothing by it.
+        """
+        if all(map(len, self._server.tables)):
             return []
         self._crosses = {one: is_so for one, is_so in self._crosses.items() if one in closest}
         found: list[Contact] = []

@@ -60,8 +60,9 @@ class NatBehaviour:
     A box that `accepts_input` is a Linux router whose firewall does not drop what comes unasked: an
     early packet of a remote then costs the inside endpoint its port towards that remote.
 
-    `v6_filtering` is that of a stateful firewall for IPv6, None where there is none. A `nat64` box
-    translates for hosts that have IPv6 alone (RFC 6146). TCP gets out to `tcp_ports`, None for all.
+    `v6_filtering` is that of a stateful firewall for IPv6, None where there is none. A box that
+    `loses_v6` gives addresses of IPv6, and passes nothing by it. A `nat64` box translates for hosts
+    that have IPv6 alone (RFC 6146). TCP gets out to `tcp_ports`, None for all.
     """
 
     mapping: Dependence = Dependence.ENDPOINT_INDEPENDENT
@@ -79,9 +80,15 @@ class NatBehaviour:
     lifetime_s: float = math.inf
     accepts_input: bool = False
     v6_filtering: Dependence | None = None
+    loses_v6: bool = False
     nat64: bool = False
     tcp_ports: frozenset[int] | None = None
     gateway_faults: GatewayFaults = field(default_factory=GatewayFaults)
+
+    @property
+    def has_v6(self) -> bool:
+        """Whether anything stands in the way of IPv6."""
+        return self.v6_filtering is not None or self.nat64 or self.loses_v6
 
     def __post_init__(self) -> None:
         if not 0 < self.mappings_max <= MAPPINGS_MAX:

@@ -33,9 +33,9 @@ class Firewall(Box):
         self._used_at: dict[tuple[HostPort, object], float] = {}
 
     def outbound(self, source: HostPort, remote: HostPort, now: float) -> HostPort | Fate:
-        """The inside endpoint itself; Fate.BLOCKED where no UDP passes."""
+        """The inside endpoint itself; Fate.BLOCKED where no UDP of IPv6 passes."""
         filtering = self._behaviour.v6_filtering
-        if self._behaviour.blocks_udp:
+        if self._behaviour.blocks_udp or self._behaviour.loses_v6:
             return Fate.BLOCKED
         if filtering is not None:
             key = source, remote_key(remote, filtering)
@@ -48,7 +48,7 @@ class Firewall(Box):
     def inbound(self, destination: HostPort, remote: HostPort, now: float) -> HostPort | Fate:
         """The inside endpoint, if it sent there in time; the reason otherwise."""
         behaviour = self._behaviour
-        if behaviour.blocks_udp:
+        if behaviour.blocks_udp or behaviour.loses_v6:
             return Fate.BLOCKED
         if behaviour.v6_filtering is None:
             return destination
@@ -62,6 +62,8 @@ class Firewall(Box):
 
     def passes_tcp(self, port: int) -> bool:
         """Whether connections to a port get out."""
+        if self._behaviour.loses_v6:
+            return False
         return self._behaviour.tcp_ports is None or port in self._behaviour.tcp_ports
 
     def shown_of(self, address: str) -> str:

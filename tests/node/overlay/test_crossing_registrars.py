@@ -10,6 +10,8 @@ from node.overlay.table.tables import OTHER_FAMILY
 from protocol import limits
 from protocol.overlay.contacts import Contact
 from simulations.experiments.call import accept, describe
+from simulations.internet.boxes.behaviour import NatBehaviour
+from simulations.internet.boxes.nat import Nat
 from simulations.internet.latency import UniformLatency
 from simulations.residents.world import Resident, World, cipher_named, simulated_settings
 
@@ -38,8 +40,9 @@ def _world() -> World:
     return World(1, latency=UniformLatency(0.05), settings=settings)
 
 
-async def _registered(world: World, *, v4: bool, v6: bool) -> Resident:
-    one = world.add(unreachable=True, host=world.internet.add_host(v4=v4, v6=v6))
+async def _registered(world: World, *, v4: bool, v6: bool, behind: Nat | None = None) -> Resident:
+    host = world.internet.add_host(v4=v4, v6=v6, behind=behind)
+    one = world.add(unreachable=True, host=host)
     await one.start()
     await one.running.registrations.registered.wait()
     one.running.callee.accept_calls(accept)
@@ -64,6 +67,21 @@ async def test_callers_of_the_other_family_find_a_registrar(family: int) -> None
             with caller.host.running():
                 called = await caller.running.caller.call(callee.identity.peer_id, describe)
             assert set(called.signaled_via) <= both
+    await world.close()
+
+
+async def test_a_network_that_loses_ipv6_gives_no_second_family() -> None:
+    world = _world()
+    await world.populate(BOTH, v4=True, v6=True)
+    await world.populate(ONE, v4=True, v6=False)
+    await world.populate(ONE, v4=False, v6=True)
+    both = {one.identity.peer_id for one in world.residents[:BOTH]}
+    boxes = [world.internet.add_nat(NatBehaviour(loses_v6=True)) for _ in range(CALLERS)]
+    callees = [await _registered(world, v4=True, v6=True, behind=box) for box in boxes]
+    await asyncio.sleep(60)
+    for callee in callees:
+        registrars = [one.peer_id for one in callee.running.registrations.registrars]
+        assert len(both.intersection(registrars)) >= limits.REGISTRARS_CROSSING
     await world.close()
 
 
