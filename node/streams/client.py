@@ -3,8 +3,11 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from weakref import WeakValueDictionary
 
 from node.counters import Counters
 from node.net.endpoint import Endpoint
@@ -45,7 +48,9 @@ class OwnStreams:
         self._counters = counters
         self._tell_ended = ended
         self._open: dict[Address, OwnStream] = {}
-        self._opening: dict[Address, asyncio.Lock] = {}
+        self._opening: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
+        self._asking: WeakValueDictionary[PeerId, asyncio.Lock] = WeakValueDictionary()
+        self._places: dict[PeerId, Address] = {}
         self.failures: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -64,15 +69,33 @@ class OwnStreams:
             if stream.peer_id == expected and stream.gateway != gateway:
                 raise StreamFailed(f"{gateway} has a stream of ours at {stream.gateway} already")
         lock = self._opening.setdefault(gateway, asyncio.Lock())
-        try:
-            async with lock:
-                return self._open.get(gateway) or await self._make(gateway, expected)
-        finally:
-            if not lock.locked():
-                self._opening.pop(gateway, None)
+        async with lock:
+            return self._open.get(gateway) or await self._make(gateway, expected)
+
+    @asynccontextmanager
+    async def _claim(self, gateway: Address, peer_id: PeerId) -> AsyncIterator[None]:
+        """See `ClaimPlace`: who is at an address may show only in the handshake."""
+        turn = self._asking.setdefault(peer_id, asyncio.Lock())
+        async with turn:
+            if (held := self._places.get(peer_id)) is not None:
+                raise StreamFailed(f"{gateway} has a stream of ours at {held} already")
+            yield
+            self._places[peer_id] = gateway
+
+    def _give_up(self, gateway: Address, but: PeerId | None = None) -> None:
+        """What was opened at a gateway's address has ended, `but` for the stream to one peer."""
+        for peer_id in [one for one, at in self._places.items() if at == gateway and one != but]:
+            del self._places[peer_id]
 
     async def _make(self, gateway: Address, expected: PeerId | None) -> OwnStream:
-        opened = await self._dialer.dial_any(gateway, expected, self._failed)
+        claim = partial(self._claim, gateway)
+        try:
+            opened = await self._dialer.dial_any(gateway, expected, claim, self._failed)
+        except BaseException:
+            self._give_up(gateway)
+            raise
+        peer_id = peer_id_of(opened.public_key)
+        self._give_up(gateway, but=peer_id)  # another one may answer at 443 of its host
 
         def ended() -> None:
             self._ended(stream)
@@ -84,8 +107,9 @@ class OwnStreams:
             ended=ended,
             writable=self._endpoint.writable,
         )
-        stream = OwnStream(peer_id_of(opened.public_key), gateway, port)
+        stream = OwnStream(peer_id, gateway, port)
         if port.is_closing():
+            self._give_up(gateway)
             raise StreamFailed(f"{gateway} ended the stream at once")
         self._open[gateway] = stream
         self._endpoint.route(gateway, port)
@@ -106,6 +130,7 @@ class OwnStreams:
     def _ended(self, stream: OwnStream) -> None:
         if self._open.get(stream.gateway) is stream:
             del self._open[stream.gateway]
+            self._give_up(stream.gateway)
             self._endpoint.route_no_more(stream.gateway, stream.port)
             _log.info("the stream to %s has ended", stream.gateway)
             self._tell_ended(stream)

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from node.streams.tls import client_context, shown_fingerprint
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import LinkClosed, ModswarmError, Oversized, StreamFailed
-from protocol.identity import Identity, PeerId
+from protocol.identity import Identity, PeerId, peer_id_of
 from protocol.streams.handshake import (
     NONCE_BYTES,
     STREAM_REPLY_BYTES,
@@ -23,6 +24,12 @@ from protocol.streams.handshake import (
     wait_of,
 )
 from protocol.streams.proxies import HEAD_END, Proxy, goes_past, proxy_in, silent
+
+ClaimPlace = Callable[[PeerId], AbstractAsyncContextManager[None]]
+"""Within it a gateway is asked for a place; it raises StreamFailed where it has a stream of ours.
+
+A gateway ends a peer's stream for its next one: so one way at a time asks, of all that lead to it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +53,15 @@ class StreamDialer:
         variables = self.environment.variables
         return None if goes_past(variables, host) else proxy_in(variables)
 
-    async def dial(self, to: Address, expected: PeerId | None, turn: asyncio.Lock) -> OpenedStream:
+    async def dial(self, to: Address, expected: PeerId | None, claim: ClaimPlace) -> OpenedStream:
         """A stream to a gateway at this address of TCP; raises StreamFailed, BadConfig.
 
-        Its turn comes before it asks for a place: another way to the same gateway may have one.
+        It claims the gateway before it asks for a place: another way to it may have one.
         """
         proxy = self.proxy_to(to.host)
         connection = StreamConnection()
         try:
-            return await self._open(connection, to, expected, proxy, turn)
+            return await self._open(connection, to, expected, proxy, claim)
         except BaseException:
             connection.abort()
             raise
@@ -65,13 +72,13 @@ class StreamDialer:
         to: Address,
         expected: PeerId | None,
         proxy: Proxy | None,
-        turn: asyncio.Lock,
+        claim: ClaimPlace,
     ) -> OpenedStream:
         await self._connect(connection, to, proxy)
         try:
             async with asyncio.timeout(limits.STREAM_HANDSHAKE_S):
                 await connection.start_tls(client_context(), server_side=False)
-                return await self._prove(connection, expected, turn)
+                return await self._prove(connection, expected, claim)
         except TimeoutError:
             raise StreamFailed(
                 f"{to} takes the connection, and its handshake stands still"
@@ -111,37 +118,37 @@ class StreamDialer:
             raise StreamFailed(f"the proxy {proxy} answers without an end: is it one?") from None
 
     async def _prove(
-        self, connection: StreamConnection, expected: PeerId | None, turn: asyncio.Lock
+        self, connection: StreamConnection, expected: PeerId | None, claim: ClaimPlace
     ) -> OpenedStream:
         terms = StreamTerms(self.identity, shown_fingerprint(connection), self.puzzle_bits)
         handshake = ClientHandshake(terms, self.environment.rng.randbytes(NONCE_BYTES), expected)
         connection.send(handshake.hello)
         proof = handshake.prove(await connection.take(STREAM_REPLY_BYTES))
-        async with turn:
+        async with claim(peer_id_of(handshake.gateway)):
             connection.send(proof)
-            wait_s = wait_of(await connection.take(VERDICT_BYTES))
-        if wait_s:
-            raise StreamFailed(f"all streams of this gateway are taken, for {wait_s} s at least")
+            if wait_s := wait_of(await connection.take(VERDICT_BYTES)):
+                taken = f"all streams of this gateway are taken, for {wait_s} s at least"
+                raise StreamFailed(taken)
         return OpenedStream(connection, handshake.gateway)
 
     async def dial_any(
         self,
         gateway: Address,
         expected: PeerId | None,
+        claim: ClaimPlace,
         failed: Callable[[StreamFailed], None],
     ) -> OpenedStream:
         """A stream by the gateway's own port or by 443, side by side; raises StreamFailed.
 
-        `failed` is told of each way that is none. A gateway ends a peer's stream for its next one,
-        so one way at a time asks for a place, and none once another has it.
+        `failed` is told of each way that is none.
         """
         self.proxy_to(gateway.host)  # raises BadConfig before anything begins
         ports = dict.fromkeys((gateway.port, limits.STREAM_PORT))
-        race, turn = _Race(failed), asyncio.Lock()
+        race = _Race(failed)
         try:
             async with asyncio.TaskGroup() as group:
                 for way in (Address(gateway.host, port) for port in ports):
-                    dialing = race.run(self.dial(way, expected, turn))
+                    dialing = race.run(self.dial(way, expected, claim))
                     race.tasks.append(group.create_task(dialing, name=f"dial {way}"))
         except BaseException:
             race.abort()

@@ -28,6 +28,7 @@ from simulations.seeds import derive_rng
 GATEWAY = Identity(bytes(32))
 BY_STREAM = b"\xd0 by stream"
 USEFUL = 10.0
+SECOND_PORT = 4002
 
 
 @dataclass
@@ -366,5 +367,46 @@ async def test_two_ways_to_one_gateway_end_in_one_stream_however_late_the_second
         await asyncio.sleep(2.0)
         assert client.ended == 0
         assert one.gateway.served == 1
+        client.close()
+        await asyncio.sleep(1.0)
+
+
+@pytest.mark.parametrize("late_ms", range(0, 400, 25))
+async def test_two_addresses_of_one_gateway_end_in_one_stream_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late_ms: int
+) -> None:
+    """Without a peer id in them only the handshake tells that they lead to the same one."""
+    connect = StreamDialer._connect
+
+    async def lagging(
+        dialer: StreamDialer, connection: StreamConnection, to: Address, proxy: None
+    ) -> None:
+        await connect(dialer, connection, to, proxy)
+        if to.port == SECOND_PORT:
+            await asyncio.sleep(late_ms / 1000)
+
+    monkeypatch.setattr(StreamDialer, "_connect", lagging)
+    async with scene(tmp_path) as one:
+        second = Address(one.address.host, SECOND_PORT)
+        with one.host.running():
+            await one.gateway.listen(second)
+        client = one.client()
+        with client.host.running():
+            opened = await asyncio.gather(
+                *(client.streams.open(to, None) for to in (one.address, second)),
+                return_exceptions=True,
+            )
+            (stream,) = [result for result in opened if not isinstance(result, BaseException)]
+            (refused,) = [result for result in opened if isinstance(result, StreamFailed)]
+        assert f"has a stream of ours at {stream.gateway} already" in str(refused)
+        await asyncio.sleep(60.0)
+        assert client.ended == 0
+        assert client.streams.all() == [stream]
+        assert one.gateway.served == 1
+        stream.port.close()
+        await asyncio.sleep(1.0)
+        with client.host.running():
+            again = await client.streams.open(second, None)
+        assert again.gateway == second, "the place is free once its stream has ended"
         client.close()
         await asyncio.sleep(1.0)
