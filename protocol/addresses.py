@@ -119,6 +119,16 @@ def is_global(host: str) -> bool:
     return literal.is_global and not literal.is_multicast and literal not in _PROTOCOLS
 
 
+def is_host(text: str) -> bool:
+    """Whether this is a name that a resolver takes, or an IP literal."""
+    if not _HOST.fullmatch(text):
+        return False
+    try:
+        return ":" in text or bool(text.encode("idna"))
+    except UnicodeError:
+        return False  # a label that is empty, too long, or of no letters
+
+
 def split_host_port(text: str) -> tuple[str, int]:
     """`host:port` or `[v6]:port` as a person writes it; the host may be a name.
 
@@ -129,7 +139,7 @@ def split_host_port(text: str) -> tuple[str, int]:
         host = host[1:-1]
     elif _BARE_IPV6.fullmatch(host):
         raise BadAddress(f"write an IPv6 address as [address]:port, not {text[:80]!r}")
-    if not colon or not _HOST.fullmatch(host) or not port_text.isascii() or not port_text.isdigit():
+    if not colon or not is_host(host) or not port_text.isascii() or not port_text.isdigit():
         raise BadAddress(f"not an address of the form host:port: {text[:80]!r}")
     digits = port_text.lstrip("0")
     if len(digits) > 5 or int(digits or "0") > limits.PORT_MAX:

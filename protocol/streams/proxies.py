@@ -6,12 +6,12 @@ RFC 9110, 9.3.6 and RFC 7617. Only the variables that other programs read as wel
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from protocol.addresses import Address
+from protocol.addresses import Address, is_host
 from protocol.errors import BadConfig, StreamFailed
 
 _DEFAULT_PORT: Final = 80
@@ -28,16 +28,17 @@ class Proxy:
 
     host: str
     port: int
-    login: str = ""
+    login: str = field(default="", repr=False)
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def request(self, to: Address) -> bytes:
         """The head that asks for a way to an address."""
         lines = [f"CONNECT {to} HTTP/1.1", f"Host: {to}"]
         if self.login:
-            basic = base64.b64encode(self.login.encode()).decode()
+            # What is no UTF-8 in the environment goes on as the bytes that it is.
+            basic = base64.b64encode(self.login.encode(errors="surrogateescape")).decode()
             lines.append(f"Proxy-Authorization: Basic {basic}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
@@ -81,17 +82,36 @@ def proxy_in(environ: Mapping[str, str]) -> Proxy | None:
     text = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
     if not text.strip():
         return None
-    parts = urlsplit(text.strip() if "://" in text else f"http://{text.strip()}")
-    try:
-        port = parts.port or _DEFAULT_PORT
-    except ValueError:
-        raise BadConfig("HTTPS_PROXY has no port in 1..65535 behind its host") from None
+    parts, port = _split(text.strip())
     if parts.scheme != "http" or not parts.hostname:
         raise BadConfig("HTTPS_PROXY must be http://host:port, or http://name:password@host:port")
+    if "@" in parts.path + parts.query + parts.fragment:
+        # Else a part of the password would be taken for the host, asked of the DNS and logged.
+        raise BadConfig(
+            "HTTPS_PROXY has a character in its name or password that ends the host of a URL: "
+            "write / as %2F, ? as %3F and # as %23 there"
+        )
+    if not is_host(parts.hostname):
+        raise BadConfig("HTTPS_PROXY has no host: name one, or an IP address ([...] for IPv6)")
     login = ""
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return Proxy(parts.hostname, port, login)
+
+
+def _split(text: str) -> tuple[SplitResult, int]:
+    """The parts of a URL, and its port; no error repeats any of it, as it may have a password."""
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+    except ValueError:
+        raise BadConfig("HTTPS_PROXY is no URL, such as http://host:port") from None
+    try:
+        port = _DEFAULT_PORT if parts.port is None else parts.port
+    except ValueError:
+        port = 0
+    if not port:
+        raise BadConfig("HTTPS_PROXY has no port in 1..65535 behind its host")
+    return parts, port
 
 
 def goes_past(environ: Mapping[str, str], host: str) -> bool:

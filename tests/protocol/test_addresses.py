@@ -181,6 +181,10 @@ def test_host_and_port_as_a_person_writes_them(text: str, host: str, port: int) 
         "a:８０",
         "a:8 0",
         "a:" + "9" * 9999,
+        "a..b:80",
+        ".a:80",
+        "a" * 64 + ":80",
+        "a\u200db\u0301\u0627:80",
     ],
 )
 def test_what_is_not_host_and_port(text: str) -> None:

@@ -1,5 +1,8 @@
 """Which proxy the environment names, and what its answers mean for a person."""
 
+import base64
+import traceback
+
 import pytest
 
 from protocol.addresses import Address
@@ -28,14 +31,56 @@ def test_the_request_is_connect() -> None:
     assert PROXY.request(Address("2001:db8::1", 443)).startswith(b"CONNECT [2001:db8::1]:443 ")
 
 
-@pytest.mark.parametrize("text", ["socks5://p:1", "https://p:1", "http://", "http://p:99999"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "socks5://p:1",
+        "https://p:1",
+        "http://",
+        "http://p:99999",
+        "http://p:0",
+        "//p:1",
+        "http://[::1",
+        "http://a..b:1",
+        f"http://{'a' * 70}:1",
+        "http://p\x1b]0;:1",
+        "http://p q:1",
+        "http://p\udcff:1",
+    ],
+)
 def test_what_is_no_such_proxy_is_told(text: str) -> None:
     with pytest.raises(BadConfig, match="HTTPS_PROXY"):
         proxy_in({"HTTPS_PROXY": text})
 
 
+@pytest.mark.parametrize("end", ["/", "?", "#"])
+@pytest.mark.parametrize("url", ["http://name:12{}34@proxy:3128", "http://4711{}34:12@proxy:3128"])
+def test_no_part_of_a_password_is_taken_for_the_host(url: str, end: str) -> None:
+    """It would be asked of the DNS, dialled and logged."""
+    with pytest.raises(BadConfig, match="write / as %2F") as told:
+        proxy_in({"HTTPS_PROXY": url.format(end)})
+    assert not any(part in str(told.value) for part in ("name:", "12", "34", "4711"))
+
+
+@pytest.mark.parametrize("url", ["http://u:se\u2100cret@p:1", "http://u:se[cret@p:1"])
+def test_no_error_repeats_what_is_in_a_url(url: str) -> None:
+    with pytest.raises(BadConfig) as told:
+        proxy_in({"HTTPS_PROXY": url})
+    assert "cret" not in "".join(traceback.format_exception(told.value))
+
+
+def test_a_login_is_sent_as_the_bytes_that_the_environment_has() -> None:
+    named = proxy_in({"HTTPS_PROXY": "http://n:\udcff%0d%0aX: y@p:1"})
+    assert named is not None
+    head = named.request(TO)
+    assert base64.b64encode(b"n:\xff\r\nX: y") in head
+    assert b"X: y" not in head, "and adds no line"
+
+
 def test_no_login_is_shown() -> None:
     assert "secret" not in str(Proxy("p", 1, "name:secret"))
+    assert "secret" not in repr(Proxy("p", 1, "name:secret"))
+    assert str(Proxy("::1", 3128)) == "[::1]:3128"
 
 
 @pytest.mark.parametrize(
