@@ -20,6 +20,7 @@ from protocol.addresses import Address
 from protocol.errors import Busy, LinkClosed, ModswarmError
 from protocol.identity import Identity, PeerId
 from protocol.places.tenure import Place, PlaceRule, network_of
+from protocol.places.visits import Visits
 from protocol.streams.forwarding import StreamForwarding, UnprovedAddresses
 from protocol.streams.handshake import (
     NONCE_BYTES,
@@ -72,6 +73,7 @@ class StreamGateway:
         self._unproved = UnprovedAddresses()
         self._served: dict[PeerId, ForwardedStream] = {}
         self._since: dict[PeerId, float] = {}
+        self._visits = Visits()
         self._made = 0
         self._context: ssl.SSLContext | None = None
         self._listening: dict[Address, asyncio.Server] = {}
@@ -194,7 +196,9 @@ class StreamGateway:
             *(peer_id, connection, local, self._endpoint, self._counters, forwarding),
             self._forget,
         )
-        self._served[peer_id], self._since[peer_id] = stream, self._now()
+        now = self._now()
+        self._served[peer_id], self._since[peer_id] = stream, now
+        self._visits.add(peer_id, network_of(stream.client.host), now)
         try:
             await stream.open_sockets(self._environment.udp_socket)
         except BaseException:
@@ -210,7 +214,7 @@ class StreamGateway:
 
     def _make_room(self, peer_id: PeerId, connection: StreamConnection) -> None:
         now = self._now()
-        asking = self._place(peer_id, connection.remote.host, now, now)
+        asking = self._place(peer_id, connection.remote.host, now, now, comes=1)
         places = [
             self._place(one.peer_id, one.client.host, self._since[one.peer_id], now)
             for one in self._served.values()
@@ -225,10 +229,13 @@ class StreamGateway:
             self._served[yielding.holder].close()
             self._forget(self._served[yielding.holder])
 
-    def _place(self, peer_id: PeerId, host: str, since: float, now: float) -> Place:
+    def _place(self, peer_id: PeerId, host: str, since: float, now: float, comes: int = 0) -> Place:
+        """The place of a peer that is served, or that `comes` once more."""
         until = since + limits.STREAM_TENURE_S
         network = network_of(host)
-        return Place(peer_id, network, self._worth(peer_id, now), safe_until=until, due_at=until)
+        visits = self._visits.times(peer_id, network, now) + comes
+        worth = self._worth(peer_id, now)
+        return Place(peer_id, network, worth, safe_until=until, due_at=until, visits=visits)
 
     def _forget(self, stream: ForwardedStream) -> None:
         if self._served.get(stream.peer_id) is stream:

@@ -21,6 +21,7 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import StreamFailed
 from protocol.identity import Identity, PeerId
+from protocol.places.tenure import PlaceRule
 from simulations.internet import Host, Internet, UniformLatency
 from simulations.runtime.loop import VirtualLoop
 from simulations.seeds import derive_rng
@@ -316,6 +317,33 @@ async def test_no_network_nor_all_of_them_take_the_places_of_useful_peers(tmp_pa
             client.close()
         await asyncio.sleep(1.0)
         assert one.gateway.served == 0
+
+
+async def test_no_place_is_kept_by_coming_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each new stream would begin its tenure anew, so no other peer had a turn."""
+    rule = PlaceRule(3, for_newcomers=1, for_own=0, per_network=3)
+    monkeypatch.setattr("node.streams.gateway._RULE", rule)
+    async with scene(tmp_path) as one:
+        add = one.internet.add_host
+        crowd = [one.client(add(addresses=[f"92.{number}.0.1"])) for number in range(3)]
+        for _ in range(4):
+            for client in crowd:
+                client.close()
+                await client.dial()
+            await asyncio.sleep(0.8 * limits.STREAM_TENURE_S)
+        friend, stranger = one.client(), one.client()
+        one.worth[friend.identity.peer_id] = USEFUL
+        for client in (friend, stranger):
+            for attacker in crowd:
+                attacker.close()
+                with contextlib.suppress(StreamFailed):
+                    await attacker.dial()
+            await client.dial()
+        assert friend.ended == stranger.ended == 0
+        for client in (*crowd, friend, stranger):
+            client.close()
 
 
 class Ending(asyncio.Transport):
