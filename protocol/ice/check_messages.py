@@ -44,7 +44,8 @@ _REASONS: Final = {
 class IncomingCheck(NamedTuple):
     """What a check of the peer says. `controlling`: the peer takes itself for that side.
 
-    `nomination`: the number of the nomination, 0 where the peer numbers none.
+    `nomination`: the number of the nomination, 0 where the peer numbers none. From the controlled
+    side: that of a path on which it goes on, since the one in use lost its data.
     """
 
     priority: int
@@ -65,10 +66,10 @@ def read_check(message: StunMessage) -> IncomingCheck:
     if priority is None or (controlling is None) == (controlled is None):
         raise Malformed("a check without priority, or without one role")
     nominates = message.get(Attribute.USE_CANDIDATE) is not None
+    number = message.number(Attribute.NOMINATION) or 0
     if controlling is not None:
-        number = message.number(Attribute.NOMINATION) if nominates else None
-        return IncomingCheck(priority, True, controlling, nominates, number or 0)
-    return IncomingCheck(priority, False, controlled or 0, False)
+        return IncomingCheck(priority, True, controlling, nominates, number if nominates else 0)
+    return IncomingCheck(priority, False, controlled or 0, False, number)
 
 
 def encode_check(
@@ -82,8 +83,8 @@ def encode_check(
     key: bytes,
     nomination: int = 0,
 ) -> bytes:
-    """A Binding request (RFC 8445, 7.2.4): 96 bytes with ufrags of 8, and 108 if it nominates with
-    a number.
+    """A Binding request (RFC 8445, 7.2.4): 96 bytes with ufrags of 8, 108 if it nominates with a
+    number, and 104 with a number alone.
     """
     attributes: list[tuple[int, bytes]] = [
         (Attribute.USERNAME, username),
@@ -92,7 +93,7 @@ def encode_check(
     ]
     if nominates:
         attributes.append((Attribute.USE_CANDIDATE, b""))
-    if nominates and nomination:
+    if nomination:
         attributes.append((Attribute.NOMINATION, encode_u32(nomination)))
     message = StunMessage(StunClass.REQUEST, StunMethod.BINDING, transaction, tuple(attributes))
     return encode_stun(message, key=key)

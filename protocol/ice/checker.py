@@ -60,14 +60,17 @@ class Checker:
         pair.apply(PairEvent.CHECK_SENT)
         return True
 
-    def ask_consent(self, pair: CandidatePair, now: float, wait_s: float) -> None:
+    def ask_consent(
+        self, pair: CandidatePair, now: float, wait_s: float, *, left: bool = False
+    ) -> None:
         """Ask whether the peer still wants what comes by this pair (RFC 7675, 5.1).
 
         `wait_s` is the first wait for an answer. From the controlling side it nominates as well, so
-        that the peer follows to a new mapping of ours.
+        that the peer follows to a new mapping of ours. `left`: the path before lost data, of which
+        the controlled side tells the other so.
         """
         times = self._settings.consent_transmissions
-        self._send(pair, Purpose.CONSENT, now, wait_s, times)
+        self._send(pair, Purpose.CONSENT, now, wait_s, times, left=left)
 
     def keep_up(self, pair: CandidatePair, now: float, wait_s: float, times: int) -> None:
         """Find out whether a pair that worked still does, and how well."""
@@ -87,14 +90,22 @@ class Checker:
         return self._send(pair, Purpose.PROBE, now, self._settings.last_wait_s, 1)
 
     def _send(
-        self, pair: CandidatePair, purpose: Purpose, now: float, wait_s: float, times: int
+        self,
+        pair: CandidatePair,
+        purpose: Purpose,
+        now: float,
+        wait_s: float,
+        times: int,
+        *,
+        left: bool = False,
     ) -> bool:
         core = self._core
         nominates = core.controlling and purpose is Purpose.CONSENT
-        size = self._check_bytes + NOMINATION_BYTES * nominates
+        is_numbered = nominates or left
+        size = self._check_bytes + NOMINATION_BYTES * is_numbered
         if self.transactions.full or not self._may_send(pair, now, size):
             return False
-        self._nominations += nominates
+        self._nominations += is_numbered
         transaction = core.new_transaction()
         datagram = encode_check(
             transaction,
@@ -104,7 +115,7 @@ class Checker:
             tie_breaker=core.tie_breaker,
             nominates=nominates,
             key=self.key,
-            nomination=self._nominations,
+            nomination=self._nominations if is_numbered else 0,
         )
         check = OutgoingCheck(
             transaction, datagram, pair, purpose, core.controlling, now, wait_s, times - 1
