@@ -22,6 +22,24 @@ _HOST = re.compile(rf"[\w.-]+|{_BARE_IPV6.pattern}")
 _PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")
 """Of protocols, such as DS-Lite's inner addresses (RFC 6890); old Pythons call some global."""
 
+_TRANSLATED = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "::/96",
+        "::ffff:0:0:0/96",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "2001::/32",
+        "2002::/16",
+    )
+)
+"""IPv4-compatible and IPv4-translated addresses, NAT64, Teredo and 6to4: each can stand for an IPv4
+address that nothing private may be reached by."""
+
+_LOOPBACK_V6 = ipaddress.IPv6Address("::1")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+"""All that IANA hands out for global unicast; beyond it lie fec0::/10 and others of times past."""
+
 
 class Address(NamedTuple):
     """An IP literal in canonical spelling and a UDP port in 1..65535."""
@@ -117,6 +135,22 @@ def is_global(host: str) -> bool:
     """Whether an IP literal is one machine's address on the internet."""
     literal = ipaddress.ip_address(host)
     return literal.is_global and not literal.is_multicast and literal not in _PROTOCOLS
+
+
+@lru_cache(maxsize=4096)
+def is_translated(host: str) -> bool:
+    """Whether an IP literal of IPv6 can stand for an IPv4 address, as routers translate it."""
+    literal = ipaddress.ip_address(host)
+    return literal != _LOOPBACK_V6 and any(literal in network for network in _TRANSLATED)
+
+
+@lru_cache(maxsize=4096)
+def is_plainly_global(host: str) -> bool:
+    """As `is_global`, for what this machine sends on for another: it stands for nothing private."""
+    literal = ipaddress.ip_address(host)
+    if literal.version == 6 and (literal not in _GLOBAL_UNICAST or is_translated(host)):
+        return False
+    return is_global(host)
 
 
 def is_host(text: str) -> bool:

@@ -16,9 +16,9 @@ from node.streams.dialing import StreamDialer
 from node.streams.port import StreamPort
 from protocol import limits
 from protocol.addresses import Address
-from protocol.errors import ModswarmError, StreamFailed
+from protocol.errors import ModswarmError, NotPermitted, StreamFailed
 from protocol.identity import PeerId, peer_id_of
-from protocol.streams.forwarding import DHT
+from protocol.streams.forwarding import check_heard
 from protocol.streams.framing import Framed
 
 _log = logging.getLogger(__name__)
@@ -139,12 +139,13 @@ class OwnStreams:
         """Pass on what came by a gateway, which may say of others only what is of the overlay."""
         burst: list[Arrival] = []
         for buffer, size, address in framed:
-            if address is None:
-                burst.append((buffer, size, gateway))
-            elif all(first in DHT for first in buffer[::size]):
-                burst.append((buffer, size, address))
+            try:
+                if address is not None:
+                    check_heard(buffer[::size], address, gateway.host)
+            except NotPermitted as error:
+                self._counters.refuse(error)
             else:
-                self._counters.refused["not_permitted"] += 1
+                burst.append((buffer, size, address or gateway))
         local = self._endpoint.addresses.get(gateway.family, gateway)
         self._endpoint.demux.burst_received(burst, local)
 

@@ -12,7 +12,14 @@ from collections.abc import Callable
 from typing import Final
 
 from protocol import limits
-from protocol.addresses import Address, is_global, is_loopback, is_shareable
+from protocol.addresses import (
+    Address,
+    is_global,
+    is_loopback,
+    is_plainly_global,
+    is_shareable,
+    is_translated,
+)
 from protocol.errors import NotPermitted, RateLimited
 from protocol.rate_limit import RateLimit
 
@@ -38,18 +45,24 @@ class UnprovedAddresses:
             raise RateLimited("an address that has not answered")
 
 
-def check_scope(address: Address, client_host: str) -> None:
-    """Raise NotPermitted for an address that a client must not reach by this machine.
+def check_scope(address: Address, far_host: str) -> None:
+    """Raise NotPermitted for an address that the other end of a stream may not name to this one.
 
     From the internet nothing private is reached, and from a private network nothing of this machine
-    itself.
+    itself. So a gateway forwards to nothing else, and is heard as nothing else.
     """
-    if is_global(address.host):
+    host = address.host
+    if is_plainly_global(host) or is_loopback(far_host):
         return
-    if is_loopback(client_host):
-        return
-    if is_global(client_host) or not is_shareable(address.host):
-        raise NotPermitted("a private address, for a client of another network")
+    if is_global(far_host) or is_translated(host) or not is_shareable(host):
+        raise NotPermitted("a private address, for the other end in another network")
+
+
+def check_heard(first_bytes: bytes, source: Address, gateway_host: str) -> None:
+    """Raise NotPermitted unless a client believes its gateway that this came from `source`."""
+    if not all(first in DHT for first in first_bytes):
+        raise NotPermitted("a stream forwards what is of the overlay alone")
+    check_scope(source, gateway_host)
 
 
 class StreamForwarding:

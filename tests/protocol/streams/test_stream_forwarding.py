@@ -5,7 +5,7 @@ import pytest
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import NotPermitted, RateLimited, RemoteError
-from protocol.streams.forwarding import StreamForwarding, UnprovedAddresses
+from protocol.streams.forwarding import StreamForwarding, UnprovedAddresses, check_heard
 
 CONTACT = Address("9.9.9.1", 4000)
 UNPROVED = Address("9.9.8.1", 4000)
@@ -77,6 +77,16 @@ def test_only_the_overlay_s_datagrams_pass(first_byte: int) -> None:
         ("8.8.8.8", "169.254.1.1", False),
         ("8.8.8.8", "fd00::1", False),
         ("8.8.8.8", "::1", False),
+        ("8.8.8.8", "fec0::1", False),
+        ("8.8.8.8", "::10.0.0.1", False),
+        ("8.8.8.8", "::ffff:0:10.0.0.1", False),
+        ("8.8.8.8", "64:ff9b::10.0.0.1", False),
+        ("8.8.8.8", "64:ff9b:1::10.0.0.1", False),
+        ("8.8.8.8", "2002:a00:1::1", False),
+        ("8.8.8.8", "2a00::1", True),
+        ("192.168.1.2", "64:ff9b::127.0.0.1", False),
+        ("192.168.1.2", "::127.0.0.1", False),
+        ("192.168.1.2", "fd00::1", True),
         ("192.168.1.2", "192.168.1.3", True),
         ("192.168.1.2", "127.0.0.1", False),
         ("192.168.1.2", "9.9.9.9", True),
@@ -84,8 +94,19 @@ def test_only_the_overlay_s_datagrams_pass(first_byte: int) -> None:
     ],
 )
 def test_the_network_reaches_nothing_private(client: str, host: str, passes: bool) -> None:
-    one = forwarding(client_host=client)
-    assert sent(one, Address(host, 4000), 1) == passes
+    one, address = forwarding(client_host=client), Address(host, 4000)
+    assert sent(one, address, 1) == passes
+    if passes:
+        check_heard(bytes((DHT,)), address, client)
+    else:
+        with pytest.raises(NotPermitted):
+            check_heard(bytes((DHT,)), address, client)
+
+
+def test_a_gateway_is_heard_as_others_of_the_overlay_alone() -> None:
+    check_heard(b"\xd0\xdf\xd3", CONTACT, "8.8.8.8")
+    with pytest.raises(NotPermitted):
+        check_heard(b"\xd0\x00\xd3", CONTACT, "8.8.8.8")
 
 
 def test_the_gateway_itself_is_reached_by_the_stream_alone() -> None:

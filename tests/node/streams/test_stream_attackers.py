@@ -1,0 +1,89 @@
+"""What bad clients, and a bad gateway, cannot do; over simulated TCP."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from protocol import limits
+from protocol.addresses import Address
+from protocol.errors import StreamFailed
+from protocol.places.tenure import PlaceRule
+from tests.node.streams.stream_world import BY_STREAM, USEFUL, scene
+
+
+async def test_no_network_nor_all_of_them_take_the_places_of_useful_peers(tmp_path: Path) -> None:
+    async with scene(tmp_path) as one:
+        add = one.internet.add_host
+        useful = [one.client(add(addresses=[f"91.{number}.0.1"])) for number in range(40)]
+        for client in useful:
+            one.worth[client.identity.peer_id] = USEFUL
+        crowd = [one.client(add(addresses=[f"92.0.0.{number}"])) for number in range(1, 21)]
+        for client in crowd:
+            with contextlib.suppress(StreamFailed):
+                await client.dial()
+        many = [one.client(add(addresses=[f"93.{number}.0.1"])) for number in range(80)]
+        for client in many:
+            with contextlib.suppress(StreamFailed):
+                await client.dial()
+        await asyncio.sleep(limits.STREAM_TENURE_S)
+        for client in useful:
+            await client.dial()
+        await asyncio.sleep(limits.STREAM_TENURE_S)
+        for client in (*crowd, *many):
+            with contextlib.suppress(StreamFailed):
+                await client.dial()
+        assert one.gateway.served <= limits.STREAMS
+        assert [client.ended for client in useful] == [0] * len(useful)
+        for client in (*useful, *crowd, *many):
+            client.close()
+        await asyncio.sleep(1.0)
+        assert one.gateway.served == 0
+
+
+async def test_no_place_is_kept_by_coming_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each new stream would begin its tenure anew, so no other peer had a turn."""
+    rule = PlaceRule(3, for_newcomers=1, for_own=0, per_network=3)
+    monkeypatch.setattr("node.streams.gateway._RULE", rule)
+    async with scene(tmp_path) as one:
+        add = one.internet.add_host
+        crowd = [one.client(add(addresses=[f"92.{number}.0.1"])) for number in range(3)]
+        for _ in range(4):
+            for client in crowd:
+                client.close()
+                await client.dial()
+            await asyncio.sleep(0.8 * limits.STREAM_TENURE_S)
+        friend, stranger = one.client(), one.client()
+        one.worth[friend.identity.peer_id] = USEFUL
+        for client in (friend, stranger):
+            for attacker in crowd:
+                attacker.close()
+                with contextlib.suppress(StreamFailed):
+                    await attacker.dial()
+            await client.dial()
+        assert friend.ended == stranger.ended == 0
+        for client in (*crowd, friend, stranger):
+            client.close()
+
+
+@pytest.mark.parametrize("host", ["192.168.1.1", "127.0.0.1", "64:ff9b::a00:1"])
+async def test_a_gateway_of_the_internet_brings_nothing_of_a_private_address(
+    tmp_path: Path, host: str
+) -> None:
+    """An answer would leave to it by UDP, within the network that the gateway is not in."""
+    async with scene(tmp_path) as one:
+        client, read = one.client(), []
+        client.endpoint.demux.register_reader(0xD0, lambda _, source: read.append(source))
+        await client.dial()
+        (served,) = one.gateway._served.values()
+        assert served._port is not None
+        far = Address("91.1.2.3", 4001)
+        for source in (Address(host, 4001), far):
+            served._port.send_framed(BY_STREAM, len(BY_STREAM), source)
+        await asyncio.sleep(1.0)
+        assert read == [far]
+        client.close()
+        await asyncio.sleep(1.0)
