@@ -88,21 +88,32 @@ class Presence:
         self._shards = shards
         for place, held in shards.items():
             if _has_changed(self._announced.get(place), held):
-                make_body = partial(self._shard_body, place)
-                self._republisher.keep(("availability", place), records.AVAILABILITY, make_body)
+                self._announce_shard(place)
+
+    def _announce_shard(self, place: ShardPlace) -> None:
+        make_body = partial(self._shard_body, place)
+        self._republisher.keep(("availability", place), records.AVAILABILITY, make_body)
 
     def _shard_body(self, place: ShardPlace) -> Availability:
         held = self._announced[place] = self._shards[place]
         return availability.build_shard(place, held)
 
     async def announce(self, mod_id: bytes) -> Published:
-        """Publish the provider record of one served mod now.
+        """Publish the provider record of one served mod now; returns where that is stored.
 
-        Raises NotFound if the mod is not served.
+        Peers that ask whether this node has it read the peer record and the filter that this
+        names, so these are published beside it unless they are already. Raises NotFound if the mod
+        is not served.
         """
         if mod_id not in self._served:
             raise NotFound("this node does not serve that mod")
-        return await self._republisher.publish_now(("provider", mod_id))
+        bits = availability.shard_bits_for(self._served)
+        place = bits, availability.shard_of(mod_id, bits)
+        if mod_id in self._shards[place] - self._announced.get(place, frozenset()):
+            self._announce_shard(place)
+        return await self._republisher.publish_now(
+            ("provider", mod_id), "peer", ("availability", place)
+        )
 
 
 def _has_changed(announced: frozenset[bytes] | None, held: frozenset[bytes]) -> bool:

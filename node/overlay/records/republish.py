@@ -23,7 +23,8 @@ _log = logging.getLogger(__name__)
 class _Kept:
     """A record to keep published; `make_body` gives its current body.
 
-    `refusals`: how often in a row contacts were asked and none stored it.
+    `refusals`: how often in a row contacts were asked and none stored it. `under_way`: what comes
+    of the publishing that goes on; None if that is broken off.
     """
 
     kind: int
@@ -31,6 +32,12 @@ class _Kept:
     due_at: float
     refusals: int = 0
     published: Published = field(default_factory=lambda: Published(0, 0))
+    under_way: asyncio.Future[Published | None] | None = None
+
+    def is_published(self, now: float) -> bool:
+        """Whether contacts store it, as it is now."""
+        is_due = self.due_at <= now or self.under_way is not None
+        return not is_due and self.published.confirmed > 0
 
 
 class Republisher:
@@ -76,18 +83,27 @@ class Republisher:
             refused.update(kept.published.refused)
         return refused
 
-    async def publish_now(self, name: Hashable) -> Published:
-        """Publish one kept record at once; returns where it is stored."""
-        kept = self._kept[name]
-        return await self._publish(kept)
+    async def publish_now(self, name: Hashable, *others: Hashable) -> Published:
+        """Publish one kept record at once; returns where it is stored.
+
+        Those of the `others` that are kept and not published are so beside it. What is being
+        published is waited for, and not sent again.
+        """
+        now = asyncio.get_running_loop().time()
+        kept = [other for other in others if other in self._kept]
+        unpublished = [other for other in kept if not self._kept[other].is_published(now)]
+        publishing = [name, *unpublished]
+        published, *_ = await asyncio.gather(*map(self._publish_or_wait, publishing))
+        return published
 
     async def run(self) -> None:
         """Refresh what is due, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             self._changed.clear()
-            for kept in list(self._kept.values()):
-                if kept.due_at <= loop.time():
+            for name in list(self._kept):
+                kept = self._kept.get(name)  # it may have changed, or been dropped, meanwhile
+                if kept is not None and kept.due_at <= loop.time():
                     await self._publish(kept)
             due_at = min((kept.due_at for kept in self._kept.values()), default=loop.time() + 3600)
             try:
@@ -96,10 +112,34 @@ class Republisher:
             except TimeoutError:
                 continue
 
+    async def _publish_or_wait(self, name: Hashable) -> Published:
+        while (kept := self._kept.get(name)) is not None:
+            if kept.under_way is None:
+                return await self._publish(kept)
+            published = await asyncio.shield(kept.under_way)
+            if published is not None:
+                return published
+        return Published(0, 0)
+
     async def _publish(self, kept: _Kept) -> Published:
+        """Publish one that is not being published."""
         loop = asyncio.get_running_loop()
         # Set before the await, so that the same record is not published twice at once.
         kept.due_at = loop.time() + self._refresh_s(kept.kind)
+        under_way = kept.under_way = loop.create_future()
+        published = None
+        try:
+            published = await self._send(kept)
+        finally:
+            kept.under_way = None
+            under_way.set_result(published)
+            if published is None:  # a person took back the command that it was for
+                kept.due_at = 0.0
+                self._changed.set()
+        return published
+
+    async def _send(self, kept: _Kept) -> Published:
+        loop = asyncio.get_running_loop()
         try:
             record = self.make(kept.kind, kept.make_body())
             published = await self._server.publish(record)
