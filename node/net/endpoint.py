@@ -9,7 +9,7 @@ that is deaf is for what must not leave from the port of everything else.
 import asyncio
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from node.counters import Counters
@@ -58,6 +58,7 @@ class Endpoint:
         self._ports: dict[Address, Port] = {}
         self._closing: dict[_User, None] = {}
         self._routes: dict[Address, Port] = {}
+        self._claimed: dict[tuple[str, int], Callable[[], None]] = {}
         self._detour: Port | None = None
         self._detour_takes: Callable[[Address], bool] = bool
         self._when_writable: dict[Callable[[], None], None] = {}
@@ -68,7 +69,7 @@ class Endpoint:
         What arrives on one that is `deaf` is counted as refused.
         """
         made = _DeafUser if deaf else _User
-        user = made(self.demux, self._counters, self.writable)
+        user = made(self.demux, self._counters, self.writable, self._claimed)
         loop = asyncio.get_running_loop()
         outer = NatFilter(user, loop.time, self._counters) if self._unreachable else user
         await open_port(outer, *address, self._udp_socket, self._counters, self.beat)
@@ -141,14 +142,23 @@ class Endpoint:
             del self._first_of[local.family], self.addresses[local.family]
         self._close(user)
 
-    def route(self, remote: Address, port: Port) -> None:
-        """Send to `remote` by this port, which is its maker's to close, unless another is named."""
+    def route(
+        self, remote: Address, port: Port, heard_by_udp: Callable[[], None] | None = None
+    ) -> None:
+        """Send to `remote` by this port, which is its maker's to close, unless another is named.
+
+        `heard_by_udp` is called for each burst in which a socket hears that address as well.
+        """
         self._routes[remote] = port
+        self._claimed.pop(remote, None)
+        if heard_by_udp is not None:
+            self._claimed[remote] = heard_by_udp
 
     def route_no_more(self, remote: Address, port: Port) -> None:
         """The end of `route`, unless another port has taken its place."""
         if self._routes.get(remote) is port:
             del self._routes[remote]
+            self._claimed.pop(remote, None)
 
     def detour(self, port: Port | None, takes: Callable[[Address], bool] = bool) -> None:
         """Send to all addresses that it `takes` by this port, without a route or a named port."""
@@ -222,10 +232,17 @@ class _User(PortUser):
     port: Port
     local: Address
 
-    def __init__(self, demux: Demux, counters: Counters, writable: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        demux: Demux,
+        counters: Counters,
+        writable: Callable[[], None],
+        claimed: Mapping[tuple[str, int], Callable[[], None]],
+    ) -> None:
         self._demux = demux
         self._counters = counters
         self._writable = writable
+        self._claimed = claimed
         self._translating: tuple[Nat64Port, Address] | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -247,6 +264,11 @@ class _User(PortUser):
             self.closed.set_result(None)
 
     def burst_received(self, burst: list[Arrival]) -> None:
+        if self._claimed:
+            for _, _, source in burst:
+                heard = self._claimed.get(source[:2])
+                if heard is not None:
+                    heard()
         if self._translating is not None:
             port, local = self._translating
             burst, from_v4 = port.apart(burst)

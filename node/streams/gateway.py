@@ -17,7 +17,7 @@ from node.streams.tls import gateway_context, shown_in
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address
-from protocol.errors import Busy, LinkClosed, ModswarmError
+from protocol.errors import Busy, LinkClosed, ModswarmError, NotPermitted
 from protocol.identity import Identity, PeerId
 from protocol.places.tenure import Place, PlaceRule, network_of
 from protocol.places.visits import Visits
@@ -179,7 +179,10 @@ class StreamGateway:
         return handshake.client(await connection.take(PROOF_BYTES))
 
     async def _begin(self, peer_id: PeerId, connection: StreamConnection) -> None:
-        """Give a peer its place; raises LinkClosed, Busy once the client was told."""
+        """Give a peer its place; raises LinkClosed, NotPermitted, Busy once the client was told."""
+        if connection.remote in self._contacts():
+            # What is for the contact would go by the stream; the client has other ports.
+            raise NotPermitted("the address of a contact by UDP")
         if (before := self._served.get(peer_id)) is not None:
             before.close()
             self._forget(before)

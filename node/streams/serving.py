@@ -66,13 +66,21 @@ class ForwardedStream:
         )
         if not port.is_closing():
             self._endpoint.add_port(self.local, port)
-            self._endpoint.route(self.client, port)
+            self._endpoint.route(self.client, port, self._heard_by_udp)
 
     def close(self) -> None:
         """End the stream and its sockets."""
         for one in self._sockets.values():
             one.close()
         self._connection.abort()
+
+    def _heard_by_udp(self) -> None:
+        """Another node is at the client's address, by UDP, as behind one NAT two may be.
+
+        What is for it would go by the stream. So the client may come again, from another port.
+        """
+        self._counters.refused["stream_address_taken"] += 1
+        self._ended()
 
     def _ended(self) -> None:
         if self._port is not None:

@@ -33,6 +33,7 @@ class Scene:
     folder: Path
     worth: dict[PeerId, float] = field(default_factory=dict)
     read: list[bytes] = field(default_factory=list)
+    contacts: frozenset[Address] = frozenset()
     clients: int = 0
 
     def environment(self, variables: dict[str, str]) -> Environment:
@@ -54,7 +55,7 @@ class Scene:
                 *(GATEWAY, environment, self.endpoint, counters),
                 puzzle_bits=0,
                 fingerprint=load_or_create(path, environment).fingerprint,
-                contacts=frozenset,
+                contacts=lambda: self.contacts,
                 worth=lambda peer_id, _: self.worth.get(peer_id, 0.0),
             )
             await self.gateway.start(path)

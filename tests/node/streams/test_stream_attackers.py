@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from node.counters import Counters
+from node.net.endpoint import Endpoint
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import StreamFailed
@@ -85,5 +87,52 @@ async def test_a_gateway_of_the_internet_brings_nothing_of_a_private_address(
             served._port.send_framed(BY_STREAM, len(BY_STREAM), source)
         await asyncio.sleep(1.0)
         assert read == [far]
+        client.close()
+        await asyncio.sleep(1.0)
+
+
+async def test_a_stream_hears_nothing_that_is_for_another_node_at_its_address(
+    tmp_path: Path,
+) -> None:
+    """Behind one NAT the port of one's TCP may be that of another's UDP, and be chosen so."""
+    async with scene(tmp_path) as one:
+        client, heard = one.client(), []
+        await client.dial()
+        (served,) = one.gateway._served.values()
+        client.endpoint.demux.register_reader(0xD0, lambda *told: heard.append(told))
+        with client.host.running():
+            victim, answers = Endpoint(Counters(), one.environment({})), []
+            await victim.open(served.client)
+        victim.demux.register_reader(0xD0, lambda data, _: answers.append(data))
+        victim.sendto(BY_STREAM, one.address)
+        await asyncio.sleep(1.0)
+        assert one.read == [BY_STREAM]
+        one.endpoint.sendto(b"\xd0 answer", served.client)
+        await asyncio.sleep(1.0)
+        assert answers == [b"\xd0 answer"]
+        assert not heard
+        assert one.gateway.served == 0
+        await client.dial()
+        assert client.ended == 1, "by another port it has a stream again"
+        client.close()
+        await victim.close()
+
+
+async def test_no_stream_comes_from_the_address_of_a_contact(tmp_path: Path) -> None:
+    """What is for the contact would go by the stream, and the contact be given up as silent."""
+    async with scene(tmp_path) as one:
+        client = one.client()
+        await client.dial()
+        (served,) = one.gateway._served.values()
+        client.close()
+        await asyncio.sleep(1.0)
+        host, port = served.client
+        one.contacts = frozenset({Address(host, port + 1)})
+        with pytest.raises(StreamFailed):
+            await client.dial()
+        assert one.gateway.served == 0
+        assert one.counters.refused["not_permitted"] == 1
+        await client.dial()
+        assert one.gateway.served == 1, "from the next port"
         client.close()
         await asyncio.sleep(1.0)
