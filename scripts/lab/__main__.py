@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from node.machine import streams
-from scripts.lab import changes, measure, report
+from scripts.lab import changes, goodput, measure, report
 from scripts.lab.kinds import KINDS, TWOSOMES, Kind, Twosome
 from scripts.lab.lab import Lab
 from scripts.lab.matrix import Outcome, faults_of, rounds
@@ -55,6 +55,8 @@ def _sites(given: argparse.Namespace) -> tuple[list[Kind], list[Twosome]]:
         return changes.kinds(changes.chosen(given.only)), []
     if given.measure:
         return measure.punching_kinds(given.measure), []
+    if given.goodput:
+        return goodput.kinds(chosen(given.only)[0] if given.only else None), []
     return chosen(given.only)
 
 
@@ -85,6 +87,24 @@ def _parse() -> argparse.Namespace:
         help="instead of the matrix: one transfer each while a router forgets, a relay dies, ...",
     )
     parser.add_argument(
+        "--goodput",
+        action="store_true",
+        help="instead of the matrix: how much of its line a network without UDP gets",
+    )
+    parser.add_argument(
+        "--line",
+        type=float,
+        default=goodput.LINE_MB_S,
+        metavar="MB/S",
+        help=f"with --goodput: the line of each network, by default {goodput.LINE_MB_S:g}",
+    )
+    parser.add_argument(
+        "--relay-rate",
+        type=float,
+        metavar="MB/S",
+        help="with --goodput: what each node relays in all; by default what nodes do",
+    )
+    parser.add_argument(
         "--idle",
         type=float,
         metavar="SECONDS",
@@ -99,11 +119,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         *("--delay", "-d"),
         type=float,
-        default=DELAY_MS,
         metavar="MS",
-        help=f"between the two halves of the internet, one way; by default {DELAY_MS:.0f}",
+        help="between the two halves of the internet, one way; by default"
+        f" {DELAY_MS:.0f}, and {goodput.DELAY_MS:.0f} with --goodput",
     )
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.delay is None:
+        given.delay = goodput.DELAY_MS if given.goodput else DELAY_MS
+    return given
 
 
 def chosen(only: str | None) -> tuple[list[Kind], list[Twosome]]:
@@ -174,6 +197,11 @@ def _work(
         _start(given, lab, results)
         results["changes"], right = changes.run(lab, changes.chosen(given.only))
         return right
+    if given.goodput:
+        line = _line(given)
+        _start(given, lab, results, line.settings)
+        results["goodput"], right = goodput.run(lab, line, kinds)
+        return right
     lifetimes = None if given.only or given.by_hand else lab.begin_lifetimes()
     _start(given, lab, results)
     if given.by_hand:
@@ -189,10 +217,19 @@ def _work(
     return right
 
 
-def _start(given: argparse.Namespace, lab: Lab, results: dict[str, Any]) -> None:
+def _line(given: argparse.Namespace) -> goodput.Line:
+    rate = None if given.relay_rate is None else round(given.relay_rate * 1e6)
+    return goodput.Line(round(given.line * 1e6), rate, 2 * given.delay)
+
+
+def _start(
+    given: argparse.Namespace, lab: Lab, results: dict[str, Any], settings: str = ""
+) -> None:
     if given.pcap:
         lab.capture(given.pcap)
-    lab.start_nodes(unreachable=given.unreachable, verbose=given.logs is not None)
+    lab.start_nodes(
+        unreachable=given.unreachable, verbose=given.logs is not None, settings=settings
+    )
     results["joined_ms"] = lab.joined_ms
     _say_joined(lab.joined_ms)
 

@@ -1,6 +1,5 @@
 """Transfers between real nodes while the path of their link changes: stalls and hashes."""
 
-import hashlib
 import sys
 import threading
 import time
@@ -13,15 +12,17 @@ from random import Random
 from typing import Any
 
 from protocol.errors import ModswarmError
+from scripts.lab.files import hashes
 from scripts.lab.kinds import KINDS, Kind
 from scripts.lab.lab import Lab
 from scripts.lab.net import conntrack
-from scripts.lab.net.spaces import command, enter
+from scripts.lab.net.lines import shape
+from scripts.lab.net.spaces import enter
 from scripts.lab.net.topology import LAN, MOBILE, Host, move
 from scripts.lab.nodes import LabNode
 
 _BYTES = 10_000_000
-_LINE = "8mbit"
+_LINE_BYTES_S = 1_000_000
 _EVENT_S = 3.0
 """After the first bytes."""
 _POLL_S = 0.05
@@ -102,8 +103,7 @@ def _remap(lab: Lab, caller: LabNode, callee: LabNode, relay: str | None) -> Non
 
 def _slow(node: LabNode, device: str) -> None:
     """Let a machine send at the rate of the lab's line."""
-    words = ("dev", device, "root", "tbf", "rate", _LINE, "burst", "32k", "latency", "100ms")
-    node.host.space.within(lambda: command("tc", "qdisc", "add", *words))
+    shape(node.host.space, device, _LINE_BYTES_S)
 
 
 def _mobile(name: str, kind: str, *ends: int) -> Change:
@@ -186,7 +186,7 @@ def _perform(lab: Lab, change: Change) -> dict[str, Any]:
         since = _transfer(lab, change, (caller, callee), (source, target), watched)
     except (ModswarmError, TimeoutError, OSError) as error:
         failure = str(error) or type(error).__name__
-    same = not failure and _hash(source) == _hash(target)
+    same = not failure and hashes(source) == hashes(target)
     stall_s = round(watched.stall_s(since), 2)
     met = same and stall_s <= change.goal_s
     return row | {
@@ -232,11 +232,3 @@ def _watch(caller: LabNode, callee: LabNode, watched: Watched, over: threading.E
         if link is not None:
             watched.seen.append((time.monotonic(), link["bytes_received"], link["path"]))
             watched.relay = link["relay"]
-
-
-def _hash(folder: Path) -> dict[str, str]:
-    return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }

@@ -40,6 +40,7 @@ class Lab:
     ) -> None:
         self.nodes: dict[str, LabNode] = {}
         self.joined_ms: dict[str, float | None] = {}
+        self._settings = ""
         self._searched_at = -_PAUSE_S
         self._internet = internet
         self._seeds = [
@@ -106,6 +107,11 @@ class Lab:
         """Another network of this kind for a node's machine, which has yet to `move` there."""
         return self._internet.second_network(kind, node.host, east=node.host.name.endswith("b"))
 
+    def shape(self, bytes_s: int) -> None:
+        """Let the line of each site carry so much each way; those of the seeds are not touched."""
+        for _, host in self._sites:
+            self._internet.shape(host, bytes_s)
+
     def save_logs(self, target: Path) -> None:
         """Copy what the nodes, and the routers' daemons, logged."""
         target.mkdir(parents=True, exist_ok=True)
@@ -127,8 +133,12 @@ class Lab:
                 file = str(target / f"{host.name}-wan.pcapng")
                 self._internet.daemon(host.routers[-1], (*words, file, "-i", "wan"))
 
-    def start_nodes(self, *, unreachable: bool, verbose: bool) -> None:
-        """Start the seeds, then all others through them, and wait until they have joined."""
+    def start_nodes(self, *, unreachable: bool, verbose: bool, settings: str = "") -> None:
+        """Start the seeds, then all others through them, and wait until they have joined.
+
+        `settings` are those of each, as `config.toml` has them.
+        """
+        self._settings = settings
         seeds: list[LabNode] = []
         for seed in self._seeds:
             options = [word for other in seeds for word in other.bootstraps(seed)]
@@ -150,7 +160,8 @@ class Lab:
         time.sleep(SETTLED_S)
 
     def _start(self, host: Host, options: Sequence[str], *, wait: bool = True) -> LabNode:
-        node = LabNode(host, self._internet.folder / "nodes", len(self.nodes), options)
+        folder, number = self._internet.folder / "nodes", len(self.nodes)
+        node = LabNode(host, folder, number, options, self._settings)
         self.nodes[host.name] = node
         node.start()
         if wait:

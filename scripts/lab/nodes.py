@@ -19,11 +19,19 @@ _POLL_S = 0.1
 class LabNode:
     """A node on a host. Make it, `start` it, ask it."""
 
-    def __init__(self, host: Host, folder: Path, number: int, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        host: Host,
+        folder: Path,
+        number: int,
+        options: Sequence[str] = (),
+        settings: str = "",
+    ) -> None:
         self.host = host
         self._folder = folder / host.name
         self._number = number
         self._options = options
+        self._settings = settings
         self.process = NodeProcess(self._folder, *self._listen(), *options)
         self.peer_id = ""
 
@@ -33,6 +41,7 @@ class LabNode:
     def start(self) -> None:
         """Make the home, start the process in the host's namespace, and return at once."""
         give_identity(self.process.home, self._number)
+        (self.process.home / "config.toml").write_text(self._settings)
         self.host.space.within(self.process.start)
 
     def wait_until_up(self) -> None:
@@ -44,9 +53,9 @@ class LabNode:
             time.sleep(_POLL_S)
         self.peer_id = told["peer_id"]
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str, **query: str) -> Any:
         """The answer of the node's control API; raises what that answers."""
-        return self.host.space.within(lambda: self.process.client.get(path))
+        return self.host.space.within(lambda: self.process.client.get(path, **query))
 
     def connect(self, peer: "LabNode") -> "Future[dict[str, Any]]":
         """Open a link, as `modswarm connect PEER --json` does; the link's view, or its error."""
@@ -55,21 +64,25 @@ class LabNode:
 
     def share(self, source: Path) -> str:
         """Share a folder, as `modswarm share` does; the mod's link."""
-        told = self._streamed("/v1/mods", {"path": str(source)})
+        told = self._streamed("/v1/mods", {"path": str(source)}).result()
         link: str = told["link"]
         return link
 
     def fetch(self, link: str, target: Path) -> None:
         """Fetch a mod, as `modswarm get` does."""
-        self._streamed("/v1/downloads", {"link": link, "to": str(target)})
+        self.begin_fetch(link, target).result()
 
-    def _streamed(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def begin_fetch(self, link: str, target: Path) -> "Future[dict[str, Any]]":
+        """The same; what comes of it."""
+        return self._streamed("/v1/downloads", {"link": link, "to": str(target)})
+
+    def _streamed(self, path: str, body: dict[str, Any]) -> "Future[dict[str, Any]]":
         def ask() -> dict[str, Any]:
             *_, last = self.process.client.stream(path, body)
             result: dict[str, Any] = last["result"]
             return result
 
-        return self.host.space.within(ask)
+        return self.host.space.begin(ask)
 
     def link_to(self, peer: "LabNode") -> dict[str, Any] | None:
         """Its view of the link to a peer, if it has one."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.lab.kinds import MAPPING_S, Ipv6, Kind, Nat, Twosome
-from scripts.lab.net import delay, rules, spaces
+from scripts.lab.net import delay, lines, rules, spaces
 from scripts.lab.net.addresses import Prefixes
 from scripts.lab.net.spaces import Space
 
@@ -58,6 +58,8 @@ class Internet:
     spaces: list[Space] = field(default_factory=list)
     daemons: list[subprocess.Popen[bytes]] = field(default_factory=list)
     sites: int = 0
+    uplinks: dict[str, tuple[tuple[Space, str], ...]] = field(default_factory=dict)
+    """Both ends of the cable of each site, by the name of its outermost space."""
 
     def site(self, kind: Kind, name: str, *, east: bool) -> Host:
         """A host in a network of this kind."""
@@ -93,6 +95,12 @@ class Internet:
         v6 = prefixes.inner_v6(2) if ipv6 else None
         _attach(space, routers[-1], "host", device=device)
         return Host(name, space, v4, v6, external, routers=tuple(reversed(routers)))
+
+    def shape(self, host: Host, bytes_s: int) -> None:
+        """Let the line of a host's site carry so much each way, and no more."""
+        outermost = host.routers[-1] if host.routers else host.space
+        for space, device in self.uplinks[outermost.name]:
+            lines.shape(space, device, bytes_s)
 
     def twosome(self, two: Twosome) -> tuple[Host, Host]:
         """Two hosts that are near one another."""
@@ -203,6 +211,7 @@ class Internet:
             *("link", "add", device, "type", "veth"),
             *("peer", "name", "wan", "netns", space.name),
         )
+        self.uplinks[space.name] = ((space, "wan"), (core, device))
         _address(core, prefixes.core_v4, prefixes.core_v6, device=device)
         (other,) = (one for one in self.cores if one is not core)
         other.ip("route", "add", prefixes.v4_net, "dev", delay.DEVICE)
