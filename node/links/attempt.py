@@ -154,9 +154,10 @@ class LinkAttempt:
 
     def _with_router(self, description: Description) -> Description:
         """What peers must know of our router to punch it; nothing, if they do not see it."""
-        if self._relayed_only:
+        if self._parts.settings.relayed_only:
             return description
-        return self._parts.punching.described(description)
+        punching = self._parts.punching
+        return punching.described(description, avoids_direct=self._avoids_direct)
 
     async def finish(
         self,

@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 
 from node.links.link import Link
+from node.links.punching.call import PunchCall
+from node.links.punching.run import PunchRun
+from node.links.relaying.doubts import DIRECT
+from node.links.restarting.restart import LinkRestart
 from protocol.identity import PeerId
+from protocol.reachability.network_view import MappingKind
 from simulations.internet.carrier import Carrier
 from simulations.internet.host import Host
-from tests.simulations.pair_world import pair_world
+from tests.simulations.pair_world import pair_world, until
 from tests.simulations.test_direct_by_frames import Transfer
 
 SOME_S = 6.0
@@ -124,3 +129,60 @@ async def test_a_relay_that_drops_data_is_left_for_the_second_one(
         assert {link.path.relay for link in links} == {before[1]}
         assert "loses data: it is left" in caplog.text
         assert dropped.count
+
+
+async def test_a_restart_that_avoids_the_direct_path_tells_of_routers_and_opens_none(
+    tmp_path: Path, dropped: Dropped, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the kinds of both a direct path is looked for once it is not avoided any more: without
+    that of an open caller its callee's would be one to search ports for, which is not made again.
+    """
+    calls: list[PunchCall] = []
+    punched: list[PunchCall] = []
+    connect, begin = LinkRestart._connect, PunchRun.begin
+
+    async def noted(self: LinkRestart, call: PunchCall, *args: Any) -> None:
+        calls.append(call)
+        await connect(self, call, *args)
+
+    def begun(self: PunchRun, *args: Any) -> None:
+        punched.append(self._call)
+        begin(self, *args)
+
+    async with pair_world(tmp_path) as town:
+        people = await town.settled("port-restricted", "port-restricted")
+        links = await town.linked(*people)
+        hosts = {one.host for one in people}
+        monkeypatch.setattr(LinkRestart, "_connect", noted)
+        monkeypatch.setattr(PunchRun, "begin", begun)
+
+        def drop() -> None:
+            dropped.is_bad = lambda sender, receiver: {sender, receiver} == hosts
+
+        await sent_through(links, 0, drop)
+        assert links[0].path.way == "relayed"
+        told = [one for call in calls for one in (call.own, call.peer)]
+        assert any(not one.candidates for one in told)
+        assert {one.nat.kind.mapping for one in told} == {MappingKind.ENDPOINT_INDEPENDENT}
+        assert not any(one.witnesses for one in told if not one.candidates)
+        assert not punched
+
+
+async def test_a_link_that_began_while_the_direct_path_was_avoided_becomes_direct_later(
+    tmp_path: Path,
+) -> None:
+    """Its descriptions named no candidates, as those of a person do who hides an address."""
+    async with pair_world(tmp_path) as town:
+        people = await town.settled("port-restricted", "port-restricted")
+        avoided = [
+            (one.running_node.pool._parts.paths.relays, other.identity.peer_id)
+            for one, other in (people, people[::-1])
+        ]
+        for relays, peer_id in avoided:
+            relays.doubt_direct(peer_id)
+        links = await town.linked(*people)
+        await asyncio.sleep(SOME_S)
+        assert links[0].path.way == "relayed"
+        for relays, peer_id in avoided:
+            relays.doubts.forget(DIRECT, peer_id)
+        await until(lambda: links[0].path.way == "direct", 20.0)

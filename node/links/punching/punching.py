@@ -66,10 +66,14 @@ class LinkPunching:
         self._view = view
         self._loop = asyncio.get_running_loop()
 
-    def described(self, description: Description) -> Description:
-        """A description with what the peer must know of our router now."""
+    def described(self, description: Description, *, avoids_direct: bool = False) -> Description:
+        """A description with what the peer must know of our router now.
+
+        Also where a direct path is avoided: by the kinds of both routers one is looked for later.
+        """
         report = self.report()
-        return replace(description, nat=report, witnesses=self.own_witnesses(report))
+        witnesses = () if avoids_direct else self.own_witnesses(report)
+        return replace(description, nat=report, witnesses=witnesses)
 
     def report(self) -> NatReport:
         """What descriptions say of our router now: that of IPv4, if there is one."""

@@ -23,6 +23,7 @@ from protocol.errors import Busy, CallCrossed, ModswarmError, NoSuchLink, NotAut
 from protocol.identity import peer_id_text
 from protocol.overlay.contacts import Contact
 from protocol.punching.pairs import Way, expected_way
+from protocol.reachability.nat_report import UNKNOWN_NAT
 from protocol.restarting.frames import restart_id
 from protocol.signaling import own_offer_wins
 
@@ -199,11 +200,10 @@ class LinkRestart:
 
     @property
     def _may_be_direct(self) -> bool:
-        """Whether both sides named an address of their own, and data passed where checks did."""
-        paths, peer = self._parts.paths, self._link.peer
-        has_named = bool(self._peer.candidates or peer.candidates)
+        """Whether no side hides its address, and data passed where checks did."""
+        paths = self._parts.paths
         return (
-            has_named
+            not (_hides(self._peer) and _hides(self._link.peer))
             and bool(paths.candidates())
             and not paths.relays.avoid_direct(self._link.peer_id)
         )
@@ -348,9 +348,9 @@ class LinkRestart:
         self._ice.restart(without)
         described = self._ice.describe(self._parts.fingerprint, DtlsRole.ACTPASS)
         described = replace(described, link=self._link.link_id)
-        if self._parts.paths.relayed_only or self._ice.avoids_direct:
+        if self._parts.paths.relayed_only:
             return described
-        return self._parts.punching.described(described)
+        return self._parts.punching.described(described, avoids_direct=self._ice.avoids_direct)
 
     def _is_ours(self, theirs: Description) -> bool:
         """Whether a description is about this link, and of the certificate that it has."""
@@ -368,7 +368,8 @@ class LinkRestart:
         if self._link.peer.candidates and not call.peer.candidates:
             self._parts.paths.relays.doubt_direct(self._link.peer_id)  # as the peer does
         punch = None
-        if not (self._parts.paths.relayed_only or self._ice.avoids_direct):
+        avoids_direct = self._ice.avoids_direct or not call.peer.candidates
+        if not (self._parts.paths.relayed_only or avoids_direct):
             punch = PunchRun(self._parts.punching, call, self._ice.agent, self._ice.flush)
         self._ice.relays.begin(offer, call.own, call.peer)
         await self._ice.connect(call.peer, punch, round_trip_s)
@@ -376,3 +377,8 @@ class LinkRestart:
     def _note_failure(self, error: Exception) -> None:
         why = str(error) or "not within the time limit"  # a TimeoutError says nothing
         _log.info("no restart with %s: %s", peer_id_text(self._link.peer_id), why)
+
+
+def _hides(described: Description) -> bool:
+    """Whether its sender hides its address: one that avoids a direct path tells of its router."""
+    return not described.candidates and described.nat == UNKNOWN_NAT
