@@ -97,7 +97,8 @@ class StreamConnection(asyncio.Protocol):
 
     async def start_tls(self, context: ssl.SSLContext, *, server_side: bool) -> None:
         """Go on within TLS. Raises OSError (ssl.SSLError among them), LinkClosed."""
-        if self.is_lost or self._unread:
+        if self.is_ending or self._unread:
+            # On a transport that is ending TLS would wait for its time limit, with 256 KiB.
             raise LinkClosed("the connection has ended, or bytes came before TLS")
         made = await asyncio.get_running_loop().start_tls(
             self.transport,

@@ -13,7 +13,7 @@ from node.net.endpoint import Endpoint
 from node.streams.arrivals import REFUSALS, Arrivals
 from node.streams.connection import StreamConnection
 from node.streams.serving import ForwardedStream
-from node.streams.tls import gateway_context, shown_in
+from node.streams.tls import check_alpn, gateway_context, shown_in
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address
@@ -158,6 +158,7 @@ class StreamGateway:
         try:
             async with asyncio.timeout(limits.STREAM_HANDSHAKE_S):
                 await connection.start_tls(self._context, server_side=True)
+                check_alpn(connection)
                 peer_id = await self._shake_hands(connection)
             await self._begin(peer_id, connection)
         except (OSError, TimeoutError) as error:

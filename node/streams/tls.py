@@ -38,10 +38,15 @@ def client_context() -> ssl.SSLContext:
     return context
 
 
-def shown_fingerprint(connection: StreamConnection) -> bytes:
-    """SHA-256 of the certificate that the other side shows. Raises NotAuthentic."""
-    within = connection.transport.get_extra_info("ssl_object")
+def check_alpn(connection: StreamConnection) -> ssl.SSLObject:
+    """The connection's TLS; raises NotAuthentic unless both sides have named this protocol."""
+    within: ssl.SSLObject | None = connection.transport.get_extra_info("ssl_object")
     if within is None or within.selected_alpn_protocol() != ALPN:
         raise NotAuthentic("what answers there is no modswarm node, but a web server or a filter")
-    shown = within.getpeercert(binary_form=True)
+    return within
+
+
+def shown_fingerprint(connection: StreamConnection) -> bytes:
+    """SHA-256 of the certificate that the other side shows. Raises NotAuthentic."""
+    shown = check_alpn(connection).getpeercert(binary_form=True)
     return hashlib.sha256(shown or b"").digest()

@@ -95,9 +95,11 @@ class FrameReader:
 
     def _read_frame(self, frame: bytes, found: "_Joining") -> None:
         kind = frame[0] if frame else -1
-        if kind == _OWN and len(frame) > 1:
+        if kind == _OWN and 1 < len(frame) <= 1 + limits.STREAM_DATAGRAM_BYTES:
             found.add(frame[1:], None)
-        elif kind in _ADDRESS_BYTES and len(frame) > (end := 1 + _ADDRESS_BYTES[kind]):
+        elif kind in _ADDRESS_BYTES and (
+            0 < len(frame) - (end := 1 + _ADDRESS_BYTES[kind]) <= limits.STREAM_DATAGRAM_BYTES
+        ):
             found.add(frame[end:], unpack_address(frame[1:end]))
         elif kind == _ASK and len(frame) == 1:
             self._asked += 1

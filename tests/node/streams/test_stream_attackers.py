@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
+import ssl
 from pathlib import Path
 
 import pytest
 
 from node.counters import Counters
 from node.net.endpoint import Endpoint
+from node.streams.connection import StreamConnection
 from protocol import limits
 from protocol.addresses import Address
-from protocol.errors import StreamFailed
+from protocol.errors import LinkClosed, StreamFailed
 from protocol.places.tenure import PlaceRule
+from protocol.streams.handshake import NONCE_BYTES, hello
 from tests.node.streams.stream_world import BY_STREAM, USEFUL, scene
 
 
@@ -136,3 +139,24 @@ async def test_no_stream_comes_from_the_address_of_a_contact(tmp_path: Path) -> 
         assert one.gateway.served == 1, "from the next port"
         client.close()
         await asyncio.sleep(1.0)
+
+
+@pytest.mark.parametrize("named", [["h2"], []])
+async def test_who_speaks_another_protocol_within_tls_gets_no_answer(
+    tmp_path: Path, named: list[str]
+) -> None:
+    async with scene(tmp_path) as one:
+        connection = StreamConnection()
+        with one.internet.add_host().running():
+            loop = asyncio.get_running_loop()
+            await loop.create_connection(lambda: connection, *one.address)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if named:
+            context.set_alpn_protocols(named)
+        await connection.start_tls(context, server_side=False)
+        connection.send(hello(bytes(NONCE_BYTES)))
+        with pytest.raises(LinkClosed):
+            await connection.take(1)
+        assert one.counters.refused["not_authentic"] == 1
+        connection.abort()

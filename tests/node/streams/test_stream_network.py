@@ -12,8 +12,9 @@ from node.streams.dialing import StreamDialer
 from node.streams.tls import client_context, gateway_context
 from protocol import limits
 from protocol.addresses import Address
-from protocol.errors import StreamFailed
+from protocol.errors import LinkClosed, StreamFailed
 from simulations.internet import Host
+from tests.node.streams.blocked import FREE
 from tests.node.streams.stream_world import BY_STREAM, SECOND_PORT, scene
 
 
@@ -210,6 +211,19 @@ async def test_a_connection_that_is_ending_is_written_to_no_more() -> None:
     connection.send(b"late")
     assert transport.written == b""
     assert connection.is_ending
+
+
+async def test_no_tls_begins_on_a_connection_that_is_ending(tmp_path: Path) -> None:
+    """Its handshake would be held up to the time limit, with the 256 KiB that it reads into.
+
+    So is one of those that come at once, of which the oldest are ended before they begin.
+    """
+    load_or_create(tmp_path / "certificate.pem", FREE)
+    context = gateway_context(tmp_path / "certificate.pem")
+    connection = StreamConnection()
+    connection.connection_made(Ending())
+    with pytest.raises(LinkClosed):
+        await connection.start_tls(context, server_side=True)
 
 
 @pytest.mark.parametrize("late_ms", range(0, 120, 5))

@@ -59,6 +59,8 @@ def test_no_bytes_do_more_than_end_the_stream(pieces: list[bytes]) -> None:
         (b"\0\7\4\xc6\x33\x64\7\x0f\xa0", Malformed),
         (b"\0\x08\4\xe0\0\0\1\x0f\xa0x", NotUnicast),
         (b"\xff\xff", Oversized),
+        (b"\x05\xde\0" + bytes(1501), Malformed),
+        (b"\x05\xe4\4\x09\x09\x09\x09\x0f\xa0" + bytes(1501), Malformed),
     ],
 )
 def test_a_wrong_frame_is_named(frame: bytes, error: type[RemoteError]) -> None:
