@@ -84,8 +84,8 @@ class LinkView:
     peer_id: ShownPeerId
     direction: str
     """`outgoing` or `incoming`."""
-    path: str
-    """`direct` or `relayed`."""
+    path: PathClass
+    """That in use, as `kind` of its row in `paths`."""
     local_address: Address
     local_type: CandidateKind
     """How the address was learned (RFC 8445, 5.1.1)."""
@@ -124,8 +124,8 @@ class LinkChangeView:
     peer_id: ShownPeerId
     event: LinkEvent
     """`up`, `down`, or `path`: it goes by another path, or another link took its place."""
-    path: str
-    """`direct` or `relayed`: from now on, or until it went down."""
+    path: PathClass
+    """`direct`, `relayed` or `stream`: from now on, or until it went down."""
     local_address: Address
     remote_address: Address
     relay: ShownPeerId | None

@@ -61,6 +61,7 @@ class IceAgent:
             allowance=allowance,
             goes_by_stream=goes_by_stream,
         )
+        self.goes_by_stream = goes_by_stream
         self._bases = Bases()
         self._locals: list[LocalCandidate] = []
         self._current = self._new_session(credentials)

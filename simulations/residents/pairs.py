@@ -37,8 +37,9 @@ PAUSE_S = 1.0
 class PairOutcome:
     """What came of one call; `seconds` counts from the call to the open link.
 
-    `way` is `direct`, `relayed`, or `none` with the `failure` in words. `direct_s` counts from the
-    call to the direct path, which may replace a relayed one; None if there was none.
+    `way` is `direct`, `relayed`, `stream` where the caller reaches the relay by one, or `none` with
+    the `failure` in words. `direct_s` counts from the call to the direct path, which may replace a
+    relayed one; None if there was none.
     """
 
     way: str

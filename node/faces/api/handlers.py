@@ -132,7 +132,7 @@ def _change_view(change: LinkChange, now: float) -> LinkChangeView:
         ago_s=now - change.at,
         peer_id=change.peer_id,
         event=change.event,
-        path=path.way,
+        path=path.kind,
         local_address=path.local,
         remote_address=path.remote,
         relay=path.relay,
@@ -261,7 +261,7 @@ def _view(service: Service, link: Link) -> LinkView:
     return LinkView(
         peer_id=link.peer_id,
         direction=link.direction,
-        path=path.way,
+        path=path.kind,
         local_address=path.local,
         local_type=path.local_type,
         remote_address=path.remote,

@@ -143,7 +143,7 @@ def link_facts(link: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Linked with", link["peer_id"]),
         ("Path", f"{link['path']}, {link['direction']}"),
-        *[("Why", _why(path)) for path in link["paths"] if path["selected"]],
+        *[("Why", _reason(path)) for path in link["paths"] if path["selected"]],
         ("Our end", _end(link, "local")),
         ("Their end", _end(link, "remote")),
         *([("Relay", link["relay"])] if link["relay"] else []),
@@ -156,15 +156,14 @@ def link_facts(link: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _why(path: dict[str, Any]) -> str:
-    by_stream = "it goes by a TLS stream; " if path["kind"] == "stream" else ""
-    return by_stream + PathReason[path["reason"].upper()].value
+def _reason(path: dict[str, Any]) -> str:
+    return PathReason[path["reason"].upper()].value
 
 
 def _beside(path: dict[str, Any]) -> str:
     to = f"by {path['relay']}" if path["relay"] else f"to {path['remote_address']}"
     measured = f"{output.milliseconds(path['rtt_ms'])}, {_loss(path)} lost"
-    return f"{path['kind']} {to}, {measured}; {_why(path)}"
+    return f"{path['kind']} {to}, {measured}; {_reason(path)}"
 
 
 def _end(link: dict[str, Any], end: str) -> str:

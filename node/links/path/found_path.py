@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from protocol.addresses import Address
 from protocol.ice.candidates import CandidateKind
 from protocol.ice.paths.report import PathReport
+from protocol.ice.paths.selector import PathClass
 from protocol.identity import PeerId
 from protocol.places.tenure import RELAYED, network_of
 
@@ -13,7 +14,8 @@ from protocol.places.tenure import RELAYED, network_of
 class FoundPath:
     """The two addresses of a pair (RFC 8445), and how each was learned.
 
-    By a relay both are that of the relay, whose id is `relay`.
+    By a relay both are that of the relay, whose id is `relay`; `by_stream`: which this node reaches
+    by a TLS stream.
     """
 
     local: Address
@@ -21,17 +23,25 @@ class FoundPath:
     remote: Address
     remote_type: CandidateKind
     relay: PeerId | None = None
+    by_stream: bool = False
+
+    @property
+    def kind(self) -> PathClass:
+        """Direct, or relayed where either address is a relay's, or by a stream to that relay."""
+        if CandidateKind.RELAYED not in (self.local_type, self.remote_type):
+            return PathClass.DIRECT
+        return PathClass.STREAM if self.by_stream else PathClass.RELAYED
 
     @property
     def way(self) -> str:
-        """`direct`, or `relayed` where either address is a relay's."""
-        ends = (self.local_type, self.remote_type)
-        return "relayed" if CandidateKind.RELAYED in ends else "direct"
+        """The word for `kind`: `direct`, `relayed` or `stream`."""
+        return self.kind.name.lower()
 
     @property
     def network(self) -> bytes:
         """The public network of the peer's address as `network_of` gives it, or RELAYED."""
-        return RELAYED if self.way == "relayed" else network_of(self.remote.host)
+        is_direct = self.kind is PathClass.DIRECT
+        return network_of(self.remote.host) if is_direct else RELAYED
 
 
 @dataclass(frozen=True, slots=True)

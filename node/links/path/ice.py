@@ -189,7 +189,9 @@ class IcePath(DoubtedPath):
         """The pair that is in use, or was last; raises LookupError before `connect` returned."""
         if self._path is None:
             raise LookupError("there is no connection yet")
-        return self._path
+        if self._ended or self._pair is None:
+            return self._path
+        return self._names.as_now(self._path, self._pair.base)
 
     def paths(self) -> tuple[MeasuredPath, ...]:
         """The path in use, and then those that are kept beside it; none if no pair is selected."""

@@ -1,6 +1,7 @@
 """The addresses of a link's pairs, as people and the peer know them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from node.links.path.found_path import FoundPath
 from protocol.addresses import Address
@@ -47,7 +48,13 @@ class PairNames:
         row = next(row for row in self._agent.report() if (row.base, row.remote) == ends)
         relay = self._relay_at(row.base)
         relay_id = relay.peer_id if relay is not None else None
-        return FoundPath(*self._local_end(row), *self._remote_end(row), relay_id)
+        by_stream = self._agent.goes_by_stream(row.base)
+        return FoundPath(*self._local_end(row), *self._remote_end(row), relay_id, by_stream)
+
+    def as_now(self, path: FoundPath, base: Address) -> FoundPath:
+        """The same pair: the way to its relay may be another one by now."""
+        by_stream = path.relay is not None and self._agent.goes_by_stream(base)
+        return path if by_stream == path.by_stream else replace(path, by_stream=by_stream)
 
     def _local_end(self, row: PairReport) -> tuple[Address, CandidateKind]:
         """Our address of a pair: what the peer saw, or could have seen of a socket's many."""

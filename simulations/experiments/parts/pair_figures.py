@@ -10,6 +10,7 @@ from simulations.harness.statistics import quantile
 from simulations.residents.pairs import PairOutcome
 from simulations.residents.sites import SITES, can_be_punched
 
+_BY_RELAY = {"relayed", "stream"}
 _HARD = {"port-restricted", "symmetric"}
 """The pair that a direct path takes the longest to find for."""
 
@@ -55,7 +56,7 @@ def data_of(pairs: Sequence[Pair]) -> dict[str, Any]:
         ),
         "punchable_pairs": len(punchable),
         "direct_of_punchable": _share(punchable, _is_direct),
-        "relayed_of_udp": _share(udp, lambda one: one.first.way == "relayed"),
+        "relayed_of_udp": _share(udp, _is_relayed),
         "port_restricted_x_symmetric": {
             "pairs": len(hard),
             "direct": _share(hard, _is_direct),
@@ -98,6 +99,11 @@ def draw(figure: Any, pairs: Sequence[Pair]) -> None:
         "the median time to the link in virtual seconds (white: no such pair was drawn)"
     )
     figure.colorbar(image, label="pairs that got a link (%)")
+
+
+def _is_relayed(pair: Pair) -> bool:
+    """Whether the first path went by a relay, also where the caller reached that by a stream."""
+    return pair.first.way in _BY_RELAY
 
 
 def _is_direct(pair: Pair) -> bool:
@@ -157,7 +163,7 @@ def _by_kinds(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
                     "pairs": len(cell),
                     "success": round(len(times) / len(cell), 3),
                     "direct": sum(map(_is_direct, cell)),
-                    "relayed": sum(one.first.way == "relayed" for one in cell),
+                    "relayed": sum(map(_is_relayed, cell)),
                     "p50_s": round(quantile(times, 0.5), 3) if times else None,
                     "failure": next((one.first.failure for one in cell if one.first.failure), ""),
                 }

@@ -243,7 +243,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             *(
                 PEER,
                 "outgoing",
-                "direct",
+                PathClass.DIRECT,
                 V4,
                 CandidateKind.HOST,
                 V6,

@@ -21,7 +21,9 @@ BY_V6 = MeasuredPath(
     FoundPath(WIDE, CandidateKind.HOST, WIDE, CandidateKind.HOST),
     replace(IN_USE.report, selected=False, reason=PathReason.IN_USE, round_trip_s=12.3456, rate=1),
 )
-BY_STREAM = replace(BEHIND, report=replace(BEHIND.report, path_class=PathClass.STREAM))
+BY_STREAM = MeasuredPath(
+    replace(BEHIND.ends, by_stream=True), replace(BEHIND.report, path_class=PathClass.STREAM)
+)
 FOUR = (IN_USE, BY_V6, BEHIND, BY_STREAM)
 
 
@@ -90,10 +92,19 @@ def test_connect_says_why_a_path_is_in_use_and_why_others_are_not(
     assert (
         f"Beside it     relayed by {RELAY_ID}, -, 100 % lost; its last check had no answer" in shown
     )
+
+
+def test_a_path_by_a_stream_has_that_word_wherever_it_is_told(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
     stream = replace(BY_STREAM.report, selected=True, reason=PathReason.ONLY)
-    node.pool.paths = (replace(BY_STREAM, report=stream),)
+    node.pool.path, node.pool.paths = BY_STREAM.ends, (replace(BY_STREAM, report=stream),)
     assert status_of("connect", peer_id_text(PEER)) == 0
-    assert "it goes by a TLS stream; no other path works" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Path          stream, outgoing\nWhy           no other path works\n" in shown
+    assert shown_links(node, capsys, *node.pool.paths)[3].startswith("* stream  ")
+    (link,) = told_by(capsys, "links")["links"]
+    assert (link["path"], link["paths"][0]["kind"]) == ("stream", "stream")
 
 
 def test_json_has_all_of_each_path(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:

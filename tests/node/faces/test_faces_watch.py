@@ -1,6 +1,7 @@
 """`modswarm links --watch`: what changes of links, as lines for persons and as JSON."""
 
 import json
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -51,15 +52,16 @@ def test_links_are_watched_until_the_node_ends(
     assert len(printed) == 8 + limits.LINK_CHANGES
 
 
+@pytest.mark.parametrize("word", ["relayed", "stream"])
 def test_the_relay_of_a_link_that_is_watched_is_named_as_in_the_list(
-    node: FakeNode, capsys: pytest.CaptureFixture[str]
+    node: FakeNode, capsys: pytest.CaptureFixture[str], word: str
 ) -> None:
-    node.pool.changes = FewChanges(1, BEHIND)
+    node.pool.changes = FewChanges(1, replace(BEHIND, by_stream=word == "stream"))
     assert status_of("links", "--watch") == exits.NOT_RUNNING
     listed, up = capsys.readouterr().out.splitlines()[4:6]
     assert BEHIND.relay is not None
     assert listed.endswith(peer_id_text(BEHIND.relay))
-    assert up.endswith(f"  {peer_id_text(PEER)}  up    relayed, {peer_id_text(BEHIND.relay)}")
+    assert up.endswith(f"  {peer_id_text(PEER)}  up    {word}, {peer_id_text(BEHIND.relay)}")
 
 
 def test_what_changes_of_links_is_a_line_of_json_each_time(

@@ -82,3 +82,6 @@ async def test_links_without_udp_go_by_the_gateways(tmp_path: Path, *, both: boo
         assert {path.report.path_class for path in theirs.paths} == {PathClass.STREAM}
         ours = PathClass.STREAM if both else PathClass.RELAYED
         assert {path.report.path_class for path in link.paths} == {ours}
+        assert (link.path.kind, theirs.path.kind) == (ours, PathClass.STREAM)
+        (up,) = blocked.pool.changes.since(0)
+        assert up.path == theirs.path
