@@ -59,7 +59,8 @@ class RateLimit:
 class KeyedRateLimit:
     """A bucket for each key; the least recently used is forgotten first.
 
-    At most HOSTS_RATE_LIMITED buckets are remembered.
+    At most HOSTS_RATE_LIMITED buckets are remembered, and for each that is used one that is full
+    again is forgotten: so those that are kept are no more than those lately used.
     """
 
     def __init__(self, rate: float, burst: float) -> None:
@@ -72,6 +73,9 @@ class KeyedRateLimit:
 
     def charge(self, key: str | bytes, now: float) -> None:
         """Take one off the key's bucket; raises RateLimited when it is empty."""
+        oldest = next(iter(self._full_at), None)
+        if oldest is not None and self._full_at[oldest] <= now:
+            del self._full_at[oldest]
         full_at = max(self._full_at.pop(key, now), now) + self._each_s
         is_empty = full_at - now > self._burst_s
         self._full_at[key] = full_at - self._each_s if is_empty else full_at
@@ -94,6 +98,9 @@ class _Taken:
         self.times.append((now, holder))
         self.by_holder[holder] = self.by_holder.get(holder, 0) + 1
 
+    def is_over(self, then: float) -> bool:
+        return not self.times or self.times[-1][0] <= then
+
     def forget_until(self, then: float) -> None:
         while self.times and self.times[0][0] <= then:
             _, holder = self.times.popleft()
@@ -109,7 +116,8 @@ class SharedRateLimit:
 
     A holder gets one more until it had one of `part` of those that are left (as the dynamic
     thresholds of Choudhury and Hahne 1998 share a buffer): so some are left for who comes next. At
-    most HOSTS_RATE_LIMITED keys are remembered.
+    most HOSTS_RATE_LIMITED keys are remembered, and for each that is asked for one of which nothing
+    was taken in the period is forgotten.
     """
 
     def __init__(self, most: int, period_s: float, part: int) -> None:
@@ -118,8 +126,14 @@ class SharedRateLimit:
         self._part = part
         self._taken: dict[str | bytes, _Taken] = {}
 
+    def __len__(self) -> int:
+        return len(self._taken)
+
     def charge(self, key: str | bytes, holder: str | bytes, now: float) -> None:
         """Count one of a holder for a key; raises RateLimited when it had its part."""
+        oldest = next(iter(self._taken), None)
+        if oldest is not None and self._taken[oldest].is_over(now - self._period_s):
+            del self._taken[oldest]
         taken = self._taken.pop(key, None) or _Taken()
         taken.forget_until(now - self._period_s)
         self._taken[key] = taken
