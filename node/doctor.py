@@ -48,6 +48,8 @@ class Doctor:
             upnp=signs.upnp,
             upnp_address=signs.view.upnp.address if signs.view.upnp else None,
             upnp_refusal=membership.reachability.upnp[1],
+            upnp_tcp_ports=membership.reachability.stream_ports[0],
+            upnp_tcp_refusals=membership.reachability.stream_ports[1],
             relays_known=self._relays.known,
             relays=len(membership.relay_client),
             hides_address=self._relays.hidden,

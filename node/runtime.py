@@ -177,6 +177,7 @@ class Node:
         self.membership.start()
         if self._takes_streams:
             await self.gateway.start(self.home.certificate)
+            self.membership.reachability.forward_streams(self.gateway.listens_at)
             public = self.membership.own_network.until_public()
             self._tasks.start(self.gateway.listen_at_443(public), name="take streams at 443")
         self.downloads.start()

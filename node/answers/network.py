@@ -90,6 +90,10 @@ class NetworkReport:
     """The outside address that the router forwards."""
     upnp_refusal: str
     """What the router gave as its reason when it last refused."""
+    upnp_tcp_ports: tuple[int, ...]
+    """The outside TCP ports that it forwards, by which nodes without UDP come in."""
+    upnp_tcp_refusals: tuple[str, ...]
+    """Why it does not forward others that the node asked for."""
     relays_known: int
     """Contacts that may be asked to relay a link, when it needs that."""
     relays: int

@@ -94,6 +94,10 @@ class StreamGateway:
         """Where it takes streams."""
         return tuple(self._listening)
 
+    def listens_at(self, port: int) -> bool:
+        """Whether it takes streams at a port of IPv4."""
+        return any(one.family == 4 and one.port == port for one in self._listening)
+
     # Start and stop -----------------------------------------------------------------------------
 
     async def start(self, certificate: Path) -> None:

@@ -36,11 +36,11 @@ def main() -> None:
         "discover": lambda delay_ms: _discover(found, delay_ms),
         "select": lambda: (found.selectigd(), found.lanaddr)[1],
         "external_address": found.externalipaddress,
-        "add": lambda outer, inner, lease_s: found.addportmapping(
-            outer, "UDP", found.lanaddr, inner, "modswarm", "", lease_s
+        "add": lambda protocol, outer, inner, lease_s: found.addportmapping(
+            outer, protocol, found.lanaddr, inner, "modswarm", "", lease_s
         ),
-        "inner_port": lambda outer: _inner_port(found, outer),
-        "delete": lambda outer: found.deleteportmapping(outer, "UDP"),
+        "mapped": lambda protocol, outer: _mapped(found, protocol, outer),
+        "delete": lambda protocol, outer: found.deleteportmapping(outer, protocol),
     }
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
@@ -83,12 +83,10 @@ def _discover(found: Any, delay_ms: int) -> int:
     return int(found.discover())
 
 
-def _inner_port(found: Any, outer_port: int) -> int | None:
-    """The port of this machine that an outside port is forwarded to; None if to none."""
-    known = found.getspecificportmapping(outer_port, "UDP")
-    if known is None or known[0] != found.lanaddr:
-        return None
-    return int(known[1])
+def _mapped(found: Any, protocol: str, outer_port: int) -> tuple[bool, int] | None:
+    """Whether an outside port is forwarded to this machine, and to which port; None: nowhere."""
+    known = found.getspecificportmapping(outer_port, protocol)
+    return None if known is None else (known[0] == found.lanaddr, int(known[1]))
 
 
 if __name__ == "__main__":

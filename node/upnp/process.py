@@ -66,7 +66,7 @@ class UpnpProcess:
         """Its number among the system's processes."""
         return self._process.pid
 
-    async def call(self, name: str, *arguments: int) -> Any:
+    async def call(self, name: str, *arguments: int | str) -> Any:
         """What a call returns; raises RouterRefused, or TimeoutError.
 
         The process is killed if it is late or ends: every further call raises TimeoutError.
@@ -83,7 +83,9 @@ class UpnpProcess:
             raise RouterRefused(_CODES.get(reason, OTHER_REASON), reason)
         return answer
 
-    async def _answer(self, number: int, name: str, arguments: tuple[int, ...]) -> tuple[bool, Any]:
+    async def _answer(
+        self, number: int, name: str, arguments: tuple[int | str, ...]
+    ) -> tuple[bool, Any]:
         """Whether a call succeeded, and what it gave.
 
         Raises OSError, EOFError for a process that ended, ValueError, TypeError for what is no

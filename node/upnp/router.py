@@ -4,13 +4,28 @@
 function, which finds a simulated router.
 """
 
-from typing import Protocol
+from enum import StrEnum
+from typing import NamedTuple, Protocol
 
 from node.upnp.process import OTHER_REASON, UpnpProcess
 from protocol.errors import RouterRefused
 
 DISCOVERY_S = 1.0
 """How long routers have to answer discovery."""
+
+
+class MappedProtocol(StrEnum):
+    """What a mapping forwards, by UPnP's names."""
+
+    UDP = "UDP"
+    TCP = "TCP"
+
+
+class MappedTo(NamedTuple):
+    """Where an outside port is forwarded to: a port of this machine, or of another one."""
+
+    is_here: bool
+    port: int
 
 
 class Router(Protocol):
@@ -20,16 +35,18 @@ class Router(Protocol):
         """The router's outside address; a private one behind a second NAT, empty if offline."""
         ...
 
-    async def add_port_mapping(self, outer_port: int, inner_port: int, lease_s: int) -> None:
-        """Forward a UDP port to this machine, for ever if the lease is 0."""
+    async def add_port_mapping(
+        self, protocol: MappedProtocol, outer_port: int, inner_port: int, lease_s: int
+    ) -> None:
+        """Forward an outside port to this machine, for ever if the lease is 0."""
         ...
 
-    async def inner_port(self, outer_port: int) -> int | None:
-        """The port of this machine that an outside port is forwarded to; None if to none."""
+    async def mapped(self, protocol: MappedProtocol, outer_port: int) -> MappedTo | None:
+        """Where an outside port is forwarded to; None if nowhere, or the router does not say."""
         ...
 
-    async def delete_port_mapping(self, outer_port: int) -> None:
-        """Stop forwarding a UDP port."""
+    async def delete_port_mapping(self, protocol: MappedProtocol, outer_port: int) -> None:
+        """Stop forwarding an outside port."""
         ...
 
     async def close(self) -> None:
@@ -47,18 +64,20 @@ class MiniupnpcRouter:
         """See Router."""
         return str(await self._process.call("external_address") or "")
 
-    async def add_port_mapping(self, outer_port: int, inner_port: int, lease_s: int) -> None:
+    async def add_port_mapping(
+        self, protocol: MappedProtocol, outer_port: int, inner_port: int, lease_s: int
+    ) -> None:
         """See Router."""
-        await self._process.call("add", outer_port, inner_port, lease_s)
+        await self._process.call("add", protocol, outer_port, inner_port, lease_s)
 
-    async def inner_port(self, outer_port: int) -> int | None:
+    async def mapped(self, protocol: MappedProtocol, outer_port: int) -> MappedTo | None:
         """See Router."""
-        port = await self._process.call("inner_port", outer_port)
-        return port if isinstance(port, int) else None
+        told = await self._process.call("mapped", protocol, outer_port)
+        return None if told is None else MappedTo(bool(told[0]), int(told[1]))
 
-    async def delete_port_mapping(self, outer_port: int) -> None:
+    async def delete_port_mapping(self, protocol: MappedProtocol, outer_port: int) -> None:
         """See Router."""
-        await self._process.call("delete", outer_port)
+        await self._process.call("delete", protocol, outer_port)
 
     async def close(self) -> None:
         """See Router."""

@@ -90,6 +90,10 @@ class Box(Place):
         """Whether connections to a port get out."""
         raise NotImplementedError
 
+    def tcp_inbound(self, port: int) -> HostPort | None:
+        """The inside endpoint that connections to a port of the box go to, if they go to one."""
+        raise NotImplementedError
+
     def shown_of(self, address: str) -> str:
         """The outside address of a connection from an inside one."""
         raise NotImplementedError

@@ -5,7 +5,15 @@ import contextlib
 
 import pytest
 
-from simulations.internet import Access, Faults, Host, Internet, NatBehaviour, UniformLatency
+from simulations.internet import (
+    Access,
+    Faults,
+    Hairpinning,
+    Host,
+    Internet,
+    NatBehaviour,
+    UniformLatency,
+)
 from simulations.internet.tcp.flow import WINDOW_BYTES
 from simulations.internet.tcp.transport import SYSTEM_BYTES, TcpTransport
 from simulations.runtime.loop import VirtualLoop
@@ -190,3 +198,63 @@ async def test_a_narrow_path_gets_shorter_segments() -> None:
     client.transport.write(bytes(range(256)) * 1000)
     await asyncio.sleep(5.0)
     assert pair.taken[0].heard == bytes(range(256)) * 1000
+
+
+class Forwarded(Pair):
+    """A server behind a router that forwards 443 to its port 4001, and a client behind one too."""
+
+    def __init__(self, client: NatBehaviour, *, hairpinning: bool = True) -> None:
+        super().__init__(client)
+        kind = Hairpinning.OUTSIDE_SOURCE if hairpinning else Hairpinning.NONE
+        self.box = self.internet.add_nat(
+            NatBehaviour(upnp=True, hairpinning=kind), addresses=["5.0.1.7"]
+        )
+        self.server = self.internet.add_host("behind", behind=self.box)
+        assert self.box.gateway is not None
+        self.box.gateway.add_port_mapping("TCP", PORT, self.server.addresses[0], 4001)
+
+    async def serve(self) -> None:
+        with self.server.running():
+            await asyncio.get_running_loop().create_server(self._take, "0.0.0.0", 4001)
+
+    async def reached(self, host: Host, port: int) -> End | None:
+        with host.running():
+            loop = asyncio.get_running_loop()
+            try:
+                async with asyncio.timeout(5.0):
+                    _, end = await loop.create_connection(End, "5.0.1.7", port)
+            except TimeoutError:
+                return None
+        return end
+
+
+async def test_a_router_forwards_connections_to_a_port_and_to_no_other() -> None:
+    pair = Forwarded(NatBehaviour(tcp_ports=frozenset({PORT})))
+    await pair.serve()
+    assert pair.box.gateway is not None
+    end = await pair.reached(pair.client, PORT)
+    assert end is not None
+    end.transport.write(b"there")
+    await asyncio.sleep(1.0)
+    (taken,) = pair.taken
+    assert taken.heard == b"there"
+    assert pair.client.behind is not None
+    assert taken.transport.get_extra_info("peername")[0] == pair.client.behind.address()
+    assert taken.transport.get_extra_info("sockname") == (pair.server.addresses[0], 4001)
+    taken.transport.write(b"back")
+    await asyncio.sleep(1.0)
+    assert end.heard == b"back"
+    pair.box.gateway.add_port_mapping("UDP", 4001, pair.server.addresses[0], 4001)
+    public = pair.internet.add_host()
+    assert await pair.reached(public, 4001) is None, "that is UDP's"
+    pair.box.gateway.delete_port_mapping("TCP", PORT)
+    assert await pair.reached(public, PORT) is None
+
+
+@pytest.mark.parametrize("hairpinning", [True, False])
+async def test_connections_turn_back_at_a_router_that_does_so(*, hairpinning: bool) -> None:
+    pair = Forwarded(NatBehaviour(), hairpinning=hairpinning)
+    await pair.serve()
+    neighbour = pair.internet.add_host(behind=pair.box)
+    found = await pair.reached(neighbour, PORT)
+    assert (found is not None) is hairpinning

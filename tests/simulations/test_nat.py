@@ -417,7 +417,7 @@ def test_a_gateway_refuses_as_upnp_says(internet: Internet) -> None:
             call()
         return caught.value.code
 
-    assert code_of(lambda: gateway.add_port_mapping("TCP", 1, "10.0.0.2", 1)) == 402
+    assert code_of(lambda: gateway.add_port_mapping("SCTP", 1, "10.0.0.2", 1)) == 402
     assert code_of(lambda: gateway.add_port_mapping("UDP", 0, "10.0.0.2", 1)) == 402
     assert code_of(lambda: gateway.delete_port_mapping("UDP", 1)) == 714
     for port in range(1, FORWARDED_MAX + 1):

@@ -82,7 +82,12 @@ def upnp(told: dict[str, Any]) -> str:
     answer = UpnpAnswer(told["upnp"])
     details = {UpnpAnswer.FORWARDS: "upnp_address", UpnpAnswer.REFUSED: "upnp_refusal"}
     detail = told[details[answer]] if answer in details else None
-    return f"{_UPNP[answer]}: {detail}" if detail else _UPNP[answer]
+    parts = [f"{_UPNP[answer]}: {detail}" if detail else _UPNP[answer]]
+    if answer is UpnpAnswer.FORWARDS:
+        if ports := told["upnp_tcp_ports"]:
+            parts.append(f"and TCP for nodes without UDP: {', '.join(map(str, ports))}")
+        parts += told["upnp_tcp_refusals"]
+    return "; ".join(parts)
 
 
 def family(told: dict[str, Any]) -> str:

@@ -181,10 +181,11 @@ def stop(home: Path, as_json: bool) -> None:
     click.echo("Stopped.")
 
 
-def _listening(addresses: list[str]) -> str:
+def _listening(addresses: list[str], *, by_tcp: bool) -> str:
     if not addresses:
         return "It listens nowhere, as this computer has no network address."
-    return f"It listens on {', '.join(addresses)} (UDP)."
+    how = "UDP, and TCP for nodes without UDP" if by_tcp else "UDP"
+    return f"It listens on {', '.join(addresses)} ({how})."
 
 
 def _host(friend_address: str) -> str:
@@ -208,7 +209,8 @@ class RunOutput:
             self._event("running", control=control, home=str(self._home), **status)
             return
         click.echo(f"Node {status['peer_id']} is running in {output.printable(self._home)}")
-        click.echo(f"{_listening(status['addresses'])}\n")
+        by_tcp = bool(status["streams"]["listening"])
+        click.echo(f"{_listening(status['addresses'], by_tcp=by_tcp)}\n")
         if status["reachable"] is not False and status["bootstrap_addresses"]:
             self._invite(status["bootstrap_addresses"], asks_router=asks_router)
         click.echo("Share a folder with:")

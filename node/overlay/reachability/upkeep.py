@@ -57,6 +57,22 @@ class ReachabilityUpkeep:
             return UpnpAnswer.OFF, ""
         return self._forwarding.answer, self._forwarding.refusal
 
+    @property
+    def stream_ports(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """The outside TCP ports that the router forwards, and why it does not forward others."""
+        if self._forwarding is None:
+            return (), ()
+        streams = self._forwarding.streams
+        return streams.forwarded, tuple(streams.refusals.values())
+
+    def forward_streams(self, listens: Callable[[int], bool]) -> None:
+        """Have TCP forwarded too, to a port at which this node `listens` by it.
+
+        What takes streams is made after the overlay, so it tells of itself here.
+        """
+        if self._forwarding is not None:
+            self._forwarding.forward_streams(listens)
+
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -67,7 +83,7 @@ class ReachabilityUpkeep:
             group.create_task(self._follow_doubts(), name="follow doubts about our address")
 
     async def forward(self) -> None:
-        """Have the router forward a port, until cancelled; it needs no contact."""
+        """Have the router forward the port, until cancelled; it needs no contact."""
         if self._forwarding is None or not self._own_network.families:
             return
         await self._own_network.until(lambda: self._own_network.needs_router)

@@ -66,6 +66,10 @@ class Firewall(Box):
             return False
         return self._behaviour.tcp_ports is None or port in self._behaviour.tcp_ports
 
+    def tcp_inbound(self, port: int) -> HostPort | None:
+        """Nowhere: it has no address of its own, and lets no connection in."""
+        return None
+
     def shown_of(self, address: str) -> str:
         """The inside address itself."""
         return address

@@ -149,6 +149,10 @@ class Nat(Box):
         """Whether connections to a port get out."""
         return self.behaviour.tcp_ports is None or port in self.behaviour.tcp_ports
 
+    def tcp_inbound(self, port: int) -> HostPort | None:
+        """Where the gateway forwards connections to a port of the box."""
+        return None if self.gateway is None else self.gateway.inside_of(port, "TCP")
+
     def shown_of(self, address: str) -> str:
         """The outside address of a connection from an inside one."""
         return self._pair(address)

@@ -18,19 +18,23 @@ class Hop(NamedTuple):
 
 
 class Route(NamedTuple):
-    """Both directions between a client and a server; `shown` is the client's address there."""
+    """Both directions between a client and a server, which is at `at` behind its boxes.
+
+    `shown` is the client's address there.
+    """
 
     there: tuple[Hop, ...]
     back: tuple[Hop, ...]
     server: Host
+    at: HostPort
     shown: str
 
 
 def find_route(carrier: Carrier, client: Host, source: str, to: HostPort) -> Route | None:
     """The way to a host's address; None where no box or space on the way leads to it.
 
-    Boxes let connections out, unless they pass TCP to other ports alone, and none in: a UPnP
-    mapping of TCP is not simulated.
+    Boxes let connections out, unless they pass TCP to other ports alone, and in to the ports that
+    they forward.
     """
     box: Box | None = client.firewall if is_v6(to[0]) else client.behind
     space = carrier.public if box is None else box.inside
@@ -42,18 +46,34 @@ def find_route(carrier: Carrier, client: Host, source: str, to: HostPort) -> Rou
         crossed.append(box)
         shown = box.shown_of(shown)
         space, box = box.outside, box.behind
-    if not isinstance(owner, Host):
+    if owner in crossed and not crossed[-1].hairpinning:
         return None
-    way_s = carrier.one_way_s(client, owner) if box is None else space.one_way_s
-    core = carrier.core if box is None and owner is not client else _nothing
-    up = [*map(_up, (client, *crossed))] if owner is not client else []
-    down = [*map(_down, (*reversed(crossed), client))] if owner is not client else []
+    inward = _inward(owner, to)
+    if inward is None:
+        return None
+    entered, server, at = inward
+    way_s = carrier.one_way_s(client, server) if box is None else space.one_way_s
+    if server is client:
+        return Route((Hop(_nothing, way_s),), (Hop(_nothing, way_s),), server, at, shown)
+    core = Hop(carrier.core if box is None else _nothing, way_s)
+    ours, theirs = (client, *crossed), (*entered, server)
     return Route(
-        (*up, Hop(core, way_s), *([_down(owner)] if owner is not client else [])),
-        (*([_up(owner)] if owner is not client else []), Hop(core, way_s), *down),
-        owner,
-        shown,
+        (*map(_up, ours), core, *map(_down, theirs)),
+        (*map(_up, reversed(theirs)), core, *map(_down, reversed(ours))),
+        *(server, at, shown),
     )
+
+
+def _inward(owner: Place | None, to: HostPort) -> tuple[list[Box], Host, HostPort] | None:
+    """The boxes that forward connections from an address on, and the host that they get to."""
+    entered: list[Box] = []
+    while isinstance(owner, Box):
+        inside = owner.tcp_inbound(to[1])
+        if inside is None:
+            return None
+        entered.append(owner)
+        owner, to = owner.inside.owners.get(inside[0]), inside
+    return (entered, owner, to) if isinstance(owner, Host) else None
 
 
 def _up(place: Place) -> Hop:

@@ -78,7 +78,7 @@ class Tcp:
                 break
             await asyncio.sleep(_SYN_AGAIN_S)
         await asyncio.sleep(self._round_trip_s(route))
-        listener = self._listener(route.server, to)
+        listener = self._listener(route.server, route.at)
         if listener is None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         self._connected += 1
@@ -139,7 +139,9 @@ class Tcp:
 
         there_s, back_s = (sum(hop.then_s for hop in way) for way in (route.there, route.back))
         ours = TcpTransport(loop, context, source, to, reset_after(there_s, lambda: theirs))
-        theirs = TcpTransport(loop, listener.context, to, shown, reset_after(back_s, lambda: ours))
+        theirs = TcpTransport(
+            loop, listener.context, route.at, shown, reset_after(back_s, lambda: ours)
+        )
         ways = ((route.there, route.back, ours, theirs), (route.back, route.there, theirs, ours))
         up, down = (
             Flow(

@@ -387,6 +387,8 @@ class FakeDoctor:
             upnp=UpnpAnswer.NO_ANSWER,
             upnp_address=None,
             upnp_refusal="",
+            upnp_tcp_ports=(),
+            upnp_tcp_refusals=(),
             relays_known=16,
             relays=0,
             hides_address=False,

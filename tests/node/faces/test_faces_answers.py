@@ -334,7 +334,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
                     (SeenAddress(V4, proved=True),),
                 ),
             ),
-            *(UpnpAnswer.REFUSED, None, "718", 9, 2, False),
+            *(UpnpAnswer.REFUSED, None, "718", (4001,), ("443",), 9, 2, False),
             ClockReport(ClockVerdict.AHEAD, 5, 6, 61.23, True, "a sentence"),
         ),
         {
@@ -362,6 +362,8 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             "upnp": "refused",
             "upnp_address": None,
             "upnp_refusal": "718",
+            "upnp_tcp_ports": [4001],
+            "upnp_tcp_refusals": ["443"],
             "relays_known": 9,
             "relays": 2,
             "hides_address": False,

@@ -164,8 +164,17 @@ def test_every_value_has_words() -> None:
         assert networks.expected(way.value)
     assert networks.expected(None).startswith("not known")
     for answer in UpnpAnswer:
-        told = {"upnp": str(answer), "upnp_address": "192.0.2.7:4001", "upnp_refusal": "718"}
+        told = {
+            "upnp": str(answer),
+            "upnp_address": "192.0.2.7:4001",
+            "upnp_refusal": "718",
+            "upnp_tcp_ports": [4001, 443],
+            "upnp_tcp_refusals": ["why not"],
+        }
         shown = networks.upnp(told)
+        assert shown.endswith("TCP for nodes without UDP: 4001, 443; why not") is (
+            answer is UpnpAnswer.FORWARDS
+        )
         assert ("192.0.2.7:4001" in shown) is (answer is UpnpAnswer.FORWARDS)
         assert ("718" in shown) is (answer is UpnpAnswer.REFUSED)
     for mapping in MappingKind:

@@ -383,12 +383,21 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
         time.sleep(0.01)
 
 
-ALONE = {
+ALONE: dict[str, Any] = {
     "peer_id": "p4x",
     "addresses": ["192.168.1.2:4001"],
     "reachable": None,
     "bootstrap_addresses": ["192.168.1.2:4001/p4x"],
+    "streams": {"listening": []},
 }
+
+
+def test_how_it_listens_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = "UDP, and TCP for nodes without UDP"
+    for listening, how in ([], "UDP"), (["0.0.0.0:4001"], both):
+        told = ALONE | {"streams": {"listening": listening}}
+        RunOutput(tmp_path, as_json=False).running(told, "c", asks_router=False)
+        assert f"It listens on 192.168.1.2:4001 ({how}).\n" in capsys.readouterr().out
 
 
 def test_a_loopback_address_is_offered_to_nobody_elsewhere(

@@ -10,7 +10,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from node.overlay.reachability.forwarding import CHECKED_S, LEASE_S, PortForwarding
+from node.overlay.reachability.forwarding import CHECKED_S, PortForwarding
+from node.overlay.reachability.port_mapping import LEASE_S
 from protocol.addresses import Address
 from simulations.internet import Internet, NatBehaviour
 from simulations.internet.boxes.gateway import Gateway, GatewayFaults

@@ -7,7 +7,7 @@ import pytest
 
 from node.overlay.reachability.forwarding import PortForwarding
 from node.upnp.process import CONFLICT
-from node.upnp.router import Router
+from node.upnp.router import MappedProtocol, MappedTo, Router
 from protocol.addresses import Address
 from protocol.causes.network_kind import UpnpAnswer
 from protocol.errors import RouterRefused
@@ -27,15 +27,18 @@ class AnsweringRouter:
     async def external_address(self) -> str:
         return self._outside
 
-    async def add_port_mapping(self, outer_port: int, inner_port: int, lease_s: int) -> None:
+    async def add_port_mapping(
+        self, protocol: MappedProtocol, outer_port: int, inner_port: int, lease_s: int
+    ) -> None:
         if self._refusal is not None:
             raise self._refusal
         self._mappings[outer_port] = inner_port
 
-    async def inner_port(self, outer_port: int) -> int | None:
-        return self._mappings.get(outer_port)
+    async def mapped(self, protocol: MappedProtocol, outer_port: int) -> MappedTo | None:
+        inner_port = self._mappings.get(outer_port)
+        return None if inner_port is None else MappedTo(True, inner_port)
 
-    async def delete_port_mapping(self, outer_port: int) -> None:
+    async def delete_port_mapping(self, protocol: MappedProtocol, outer_port: int) -> None:
         del self._mappings[outer_port]
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from node.upnp import process
-from node.upnp.router import Router, find_router
+from node.upnp.router import MappedProtocol, Router, find_router
 from protocol.errors import RouterRefused
 
 HOST, PORT = "192.168.77.1", 5000
@@ -119,11 +119,13 @@ def serve(mode: str) -> None:
 
 async def ask(router: Router) -> list[Any]:
     address = await router.external_address()
-    await router.add_port_mapping(4001, 4001, 3600)
-    inner = await router.inner_port(4001)
-    await router.delete_port_mapping(4001)
+    found: list[Any] = [address]
+    for protocol in MappedProtocol:
+        await router.add_port_mapping(protocol, 4001, 4001, 3600)
+        found.append(await router.mapped(protocol, 4001))
+        await router.delete_port_mapping(protocol, 4001)
     await router.close()
-    return [address, inner]
+    return found
 
 
 async def probe() -> dict[str, Any]:

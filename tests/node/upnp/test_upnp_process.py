@@ -81,7 +81,7 @@ async def test_the_answer_of_a_call_that_was_given_up_is_no_later_ones(tmp_path:
     await asyncio.sleep(0)
     hanging.cancel()
     await asyncio.wait({hanging})
-    assert await asked.call("inner_port", 4001) == "inner_port"
+    assert await asked.call("mapped", "TCP", 4001) == "mapped"
     await asked.close()
 
 
@@ -89,7 +89,7 @@ async def test_the_answer_of_a_call_that_was_given_up_is_no_later_ones(tmp_path:
 async def test_a_refusal_has_its_code(tmp_path: Path) -> None:
     asked = await started(tmp_path, REFUSES)
     with pytest.raises(RouterRefused) as caught:
-        await asked.call("add", 1, 1, 0)
+        await asked.call("add", "TCP", 1, 1, 0)
     assert caught.value.code == process.CONFLICT
     await asked.close()
 
@@ -141,7 +141,7 @@ CHILD_MB = 100
 @pytest.mark.parametrize(
     ("mode", "found"),
     [
-        ("honest", ["5.0.1.1", 4001]),
+        ("honest", ["5.0.1.1", [True, 4001], [True, 4001]]),
         ("trickle", "the router refuses: it does not say in time what it is (UPnP error 501)"),
         ("huge", None),
     ],
