@@ -86,6 +86,9 @@ class LinkPort(LineUser, Protocol):
     def register(self, types: range, handler: Callable[[bytes], None]) -> None:
         """Give frames of these types to `handler`, in order."""
 
+    def serve(self, is_awaited: Callable[[], bool]) -> None:
+        """From now on `is_awaited` tells whether the peer waits for what it asked for."""
+
     def send(self, frame: bytes) -> None:
         """Queue a frame; raises LinkClosed."""
 

@@ -93,6 +93,7 @@ class Link:
         self._moved_at = loop.time()
         self._close_reason = ""
         self._path_watchers: list[Callable[[], None]] = []
+        self._served: list[Callable[[], bool]] = []
         self._tasks = TaskOwner("link")
         self._closing: asyncio.Task[None] | None = None
         # The link is made of its channel, which learns here what takes its messages.
@@ -189,6 +190,15 @@ class Link:
         if taken := self._handlers.keys() & types:
             raise FrameTypesTaken(f"frames of the types {sorted(taken)} have a handler already")
         self._handlers.update(dict.fromkeys(types, handler))
+
+    def serve(self, is_awaited: Callable[[], bool]) -> None:
+        """Take part in `is_awaited`, until the link has ended and after that."""
+        self._served.append(is_awaited)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the peer waits for what it asked for by this link."""
+        return any(is_awaited() for is_awaited in self._served)
 
     def start_delivery(self) -> None:
         """Deliver frames from the next turn of the loop on, those that came early first.

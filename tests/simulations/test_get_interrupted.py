@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from node.content.progress import Progress
+from node.links.link import Link
 from protocol import limits
+from protocol.errors import CallFailed
+from protocol.identity import PeerId
 from simulations.internet.lines import Access
 from simulations.residents.whole import WholeResident
 from simulations.seeds import derive_rng
@@ -30,9 +33,9 @@ async def getter_sleeps(_town: Town, _sharer: WholeResident, getter: WholeReside
     await sleeps(getter)
 
 
-async def sleeps(person: WholeResident) -> None:
+async def sleeps(person: WholeResident, seconds: float = SLEEP_S) -> None:
     person.host.sleep()
-    await asyncio.sleep(SLEEP_S)
+    await asyncio.sleep(seconds)
     assert person.host.behind is not None
     person.host.behind.reboot()
     person.host.wake()
@@ -76,6 +79,45 @@ async def test_a_get_goes_on_within_seconds(tmp_path: Path, site: str, event: Ev
         assert await until(lambda: most > before) < 3.0
         await getting
         assert (tmp_path / "got" / FILE).read_bytes() == data
+        assert not [*sharer.running_node.defects, *getter.running_node.defects]
+
+
+@pytest.mark.parametrize("seconds", [15.0, 40.0, SLEEP_S])
+@pytest.mark.parametrize("who", ["sharer", "getter"])
+async def test_a_get_that_asks_little_goes_on_within_seconds_after_either_side_slept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str, seconds: float
+) -> None:
+    """Nothing waits to leave: the sharer knows by the open stream alone that it is waited for.
+
+    Who slept calls, as the other side may just have begun to pause for 15 s.
+    """
+    async with pair_world(tmp_path) as town:
+        sharer, getter = await town.settled("port-restricted", "port-restricted")
+        getter.running_node.transfers.command(down="100k")
+        link = await share(sharer, tmp_path / "shared", derive_rng(1, "content").randbytes(SIZE))
+        most = 0
+
+        def look(progress: Progress) -> None:
+            nonlocal most
+            most = max(most, progress.bytes_done)
+
+        with getter.host.running():
+            get = getter.running_node.sharing.get(link, tmp_path / "got", progress=look)
+            getting = getter.host.create_task(get)
+        await until(lambda: most > SIZE / 4, 60.0)
+        awake, sleeper = (getter, sharer) if who == "sharer" else (sharer, getter)
+        pool = awake.running_node.pool
+
+        async def pauses(peer_id: PeerId, **_: float) -> Link:
+            if (link := pool.get(peer_id)) is None:
+                raise CallFailed("it pauses before its next call")
+            return link
+
+        monkeypatch.setattr(pool, "connect", pauses)
+        await sleeps(sleeper, seconds)
+        before = most
+        assert await until(lambda: most > before, 60.0) < 3.0
+        await getting
         assert not [*sharer.running_node.defects, *getter.running_node.defects]
 
 

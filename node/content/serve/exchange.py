@@ -174,6 +174,10 @@ class Exchange:
         self._streams[number] = stream
         return stream
 
+    def is_awaited(self) -> bool:
+        """Whether the peer waits for what is sent: it has a stream here."""
+        return self._uploader.is_awaited
+
     def send(self, request: ContentRequest) -> None:
         """Send a request; a closed link takes none, and every stream is told of its end."""
         with contextlib.suppress(LinkClosed):
@@ -342,6 +346,7 @@ class Exchanges:
         )
         if exchange.is_open:
             link.register(CONTENT_TYPES, exchange.receive)
+            link.serve(exchange.is_awaited)
             self._running[link] = exchange
             task = self._tasks.start(exchange.run(), name=f"exchange with {exchange.name}")
             task.add_done_callback(lambda _: self._running.pop(link).let_go())

@@ -98,6 +98,9 @@ class ServedStreams:
         self._turns: dict[int, None] = {}
         self.work = asyncio.Event()
 
+    def __len__(self) -> int:
+        return len(self._streams)
+
     def __iter__(self) -> Iterator[tuple[int, ServedStream]]:
         return iter(tuple(self._streams.items()))
 

@@ -85,6 +85,11 @@ class Uploader:
             self._seeder.closed(number)
             self._names.closed(number, stream.mod_id)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the peer has a stream, and so waits for what is sent."""
+        return len(self._streams) > 0
+
     async def run(self) -> None:
         """Serve until the link closes (LinkClosed) or the task is cancelled."""
         try:

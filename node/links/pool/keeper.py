@@ -38,7 +38,7 @@ class LinkKeeper:
 
     `counts` says why links were closed, `counters` which rules their peers broke, `breakers`
     learns which peers these are, and `changes` what becomes of the links. `interrupted` learns of
-    each link that was lost while data waited to leave by it.
+    each link that was lost while its peer waited for what it had asked for.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class LinkKeeper:
         self._open.discard(link)
         end = self._end_of(link)
         self._changes.uses(link.peer_id, self._open.get(link.peer_id), end, reason)
-        if end is LinkEnd.LOST and link.buffered_bytes:
+        if end is LinkEnd.LOST and link.is_awaited:
             self._interrupted(link.peer_id)
         self._asked.pop(link, None)
         self._start_closing(link, "")

@@ -5,8 +5,8 @@ peer, waits for the end of the link, and calls again after a pause that doubles 
 brought no lasting link. One that does not only keeps a link from being closed as idle: a download
 has its own rules for whom to call.
 
-A peer whose link was lost in the middle of what we sent is called once as well, where it was this
-machine that slept or had no network.
+A peer whose link was lost while it waited for what it had asked for is called once as well, where
+it was this machine that slept or had no network.
 """
 
 import asyncio
@@ -141,10 +141,9 @@ class LinkWants:
         self._call_interrupted()
 
     def interrupted(self, peer_id: PeerId) -> None:
-        """A link was lost while data of ours waited to leave by it.
+        """A link was lost while its peer waited for what it had asked for.
 
-        If it is this machine that was away, the peer is called once: it waits for the data, and
-        cannot know when to call.
+        If it is this machine that was away, the peer is called once: it cannot know when to call.
         """
         self._interrupted[peer_id] = self._loop.time()
         self._interrupted.move_to_end(peer_id)

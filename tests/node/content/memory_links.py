@@ -45,6 +45,9 @@ class MemoryLink:
         """Give frames of these types to `handler`."""
         self._handlers.update(dict.fromkeys(types, handler))
 
+    def serve(self, is_awaited: Callable[[], bool]) -> None:
+        """No pool asks it."""
+
     def receive(self, frame: bytes) -> None:
         """Take a frame as if it had arrived; one of a type without a handler ends the link."""
         try:
