@@ -13,6 +13,7 @@ from protocol import limits
 from protocol.sctp.errors import ProtocolViolation
 from tests.browser.foreign import MISSING
 from tests.browser.page_node import Scene, scene
+from tests.identities import SEEDS
 
 pytestmark = [
     pytest.mark.real_loop,
@@ -92,10 +93,20 @@ async def test_a_page_that_never_reads_fills_its_browser_and_not_the_node(tmp_pa
 
 
 async def test_a_hundred_offers_at_once_leave_a_node_that_links(tmp_path: Path) -> None:
+    """Of more pages than have places: eight are answered at a time."""
+    seeds = [seed.hex() for seed in SEEDS[1:]]  # the first one is the node's
+    assert len(seeds) > 8
     async with asyncio.timeout(LIMIT_S), scene(tmp_path) as stage:
-        told: dict[str, Any] = await stage.do("flood", count=100)
+        flood = asyncio.create_task(stage.do("flood", count=100, seeds=seeds))
+        most = 0
+        while not flood.done():
+            most = max(most, len(stage.node.pool.answering))
+            await asyncio.sleep(0)
+        told: dict[str, Any] = await flood
         assert sum(told.values()) == 100
-        assert told["rate_limited"] >= 60
+        assert most == 8
+        assert told["busy"] > 0
+        assert told["linked"] > 8, "others have their turns"
         await asyncio.wait_for(_nothing_under_way(stage), 20.0)
 
 

@@ -291,11 +291,12 @@ async function deaf({ size, ...scene }) { // wishes for bytes, and never reads t
   return "wished";
 }
 
-async function flood({ count, ...scene }) { // so many offers at once, of a page that goes no further
-  const identity = await modswarm.Identity.fromSeed(bytes.bytesOf(scene.seed));
+async function flood({ count, seeds, ...scene }) { // so many offers at once, of several pages
+  const identities = await Promise.all(
+    seeds.map((seed) => modswarm.Identity.fromSeed(bytes.bytesOf(seed))));
   const { api, token, peer } = scene;
-  const asked = Array.from({ length: count }, () => modswarm
-    .connect({ api, token, peer, identity })
+  const asked = Array.from({ length: count }, (_, number) => modswarm
+    .connect({ api, token, peer, identity: identities[number % identities.length] })
     .then((opened) => { opened.close(); return "linked"; }, (error) => error.name));
   const names = await Promise.all(asked);
   return names.reduce((sum, name) => ({ ...sum, [name]: (sum[name] ?? 0) + 1 }), {});
