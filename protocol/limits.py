@@ -1720,7 +1720,7 @@ STREAM_GATEWAYS = 2
 STREAM_RETRY_S = (1.0, 60.0)
 STREAM_UNUSED_S = 120.0
 """A blocked node keeps so many streams; one that ends is followed by another after the first pause,
-which doubles up to the longer one. One that was opened for a relay ends when nothing has used it
+which doubles up to the longer one. One that was opened for a relay ends when it has relayed nothing
 for so long."""
 
 UDP_SILENT_S = 2.0

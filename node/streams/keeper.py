@@ -74,6 +74,7 @@ class StreamKeeper:
         self._endpoint.demux.register_transactions(self._prefix, self)
         while True:
             await asyncio.sleep(limits.UDP_LOOK_S)
+            self._streams.close_unused(self._kept, self._loop.time())
             if self._is_silent():
                 if await self._hears_udp():
                     await asyncio.sleep(limits.UDP_SILENT_S)  # dead contacts, and no closed network

@@ -14,6 +14,7 @@ from node.streams.connection import StreamConnection
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import RemoteError
+from protocol.streams.forwarding import DHT
 from protocol.streams.framing import ANSWER, ASK, Framed, FrameReader, frames_of
 
 TakeFramed = Callable[[list[Framed]], None]
@@ -23,7 +24,8 @@ class StreamPort:
     """A `Port`. What is sent to `far` stays within the stream; all else names its address.
 
     `take` gets what arrives, `ended` is called at the end, `writable` when the port is no longer
-    full. The side that `asks` finds out whether the other one is there.
+    full. The side that `asks` finds out whether the other one is there. `used_at` is when it last
+    carried something of a relay: the overlay has other ways, and would keep each stream for ever.
     """
 
     def __init__(
@@ -64,7 +66,8 @@ class StreamPort:
         if reader.take_asked():
             self._write(ANSWER)
         if framed:
-            self.used_at = self.heard_at
+            if not all(one.buffer[0] in DHT for one in framed):
+                self.used_at = self.heard_at
             self._take(framed)
 
     def _look(self) -> None:
@@ -103,7 +106,8 @@ class StreamPort:
     def send_segments(self, buffer: bytes, size: int, addr: Any) -> None:
         """Send a buffer as datagrams of `size` bytes each, the last of what is left."""
         to = Address(*addr[:2])
-        self.used_at = self._loop.time()
+        if buffer and buffer[0] not in DHT:
+            self.used_at = self._loop.time()
         self._counters.sent(len(buffer), size)
         self.send_framed(buffer, size, None if to == self.far else to)
 

@@ -1,16 +1,19 @@
 """A node whose network passes no UDP, in time: back to UDP, gateways that die or refuse."""
 
 import asyncio
+import contextlib
 import random
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from node.links.link import Link
 from node.streams.dialing import StreamDialer
 from protocol import limits
 from protocol.errors import BadConfig, StreamFailed
-from simulations.experiments.parts.path_transfer import Transfer
+from simulations.experiments.parts.path_transfer import Trace, Transfer
 from simulations.residents.sites import SITES
 from simulations.residents.whole import WholeResident
 from tests.simulations.pair_world import Talk, Town, pair_world, until
@@ -48,6 +51,20 @@ async def test_a_node_goes_back_to_udp_when_that_comes_back(
         assert person.host.sent_bytes > before, "calls come by UDP again"
 
 
+@contextlib.asynccontextmanager
+async def sending(
+    town: Town, sender: WholeResident, ends: tuple[Link, Link], bytes_s: float = 200_000
+) -> AsyncIterator[Trace]:
+    """A transfer goes on meanwhile, from 5 s before; its trace is whole afterwards."""
+    enough = asyncio.Event()
+    transfer = Transfer(sender, ends, random.Random(2), bytes_s=bytes_s)
+    running = town.world.loop.create_task(transfer.run(enough))
+    await asyncio.sleep(5.0)
+    yield transfer.trace
+    enough.set()
+    await running
+
+
 async def test_a_link_goes_on_when_one_of_two_gateways_dies_in_mid_transfer(
     tmp_path: Path,
 ) -> None:
@@ -55,16 +72,11 @@ async def test_a_link_goes_on_when_one_of_two_gateways_dies_in_mid_transfer(
     async with pair_world(tmp_path, publics=6, streams=True) as town:
         blocked, other = await town.settled("blocked", "port-restricted")
         ours, theirs = await town.linked(blocked, other)
-        enough = asyncio.Event()
-        transfer = Transfer(blocked, (ours, theirs), random.Random(2), bytes_s=200_000)
-        running = town.world.loop.create_task(transfer.run(enough))
-        await asyncio.sleep(5.0)
-        relay = next(one for one in town.publics if one.identity.peer_id == ours.path.relay)
-        assert relay in gateways_of(town, blocked)
-        relay.host.unplug()
-        await asyncio.sleep(60.0)
-        enough.set()
-        trace = await running
+        async with sending(town, blocked, (ours, theirs)) as trace:
+            relay = next(one for one in town.publics if one.identity.peer_id == ours.path.relay)
+            assert relay in gateways_of(town, blocked)
+            relay.host.unplug()
+            await asyncio.sleep(60.0)
         assert trace.is_intact, trace.lost
         assert trace.stall_s(4.0, 60.0) < 5.0
         kept = gateways_of(town, blocked)
@@ -160,17 +172,31 @@ async def test_a_link_goes_on_when_its_streams_are_reset(tmp_path: Path) -> None
     """As by a proxy that was started again: the relays are there, and are asked by new streams."""
     async with pair_world(tmp_path, publics=6, streams=True) as town:
         blocked, other = await town.settled("blocked", "port-restricted")
-        ours, theirs = await town.linked(blocked, other)
-        enough = asyncio.Event()
-        transfer = Transfer(blocked, (ours, theirs), random.Random(2), bytes_s=200_000)
-        running = town.world.loop.create_task(transfer.run(enough))
-        await asyncio.sleep(5.0)
-        with blocked.host.running():
-            for stream in blocked.running.own_streams.all():
-                stream.port.close()
-        await asyncio.sleep(25.0)
-        enough.set()
-        trace = await running
+        async with sending(town, blocked, await town.linked(blocked, other)) as trace:
+            with blocked.host.running():
+                for stream in blocked.running.own_streams.all():
+                    stream.port.close()
+            await asyncio.sleep(25.0)
         assert trace.is_intact, trace.lost
         assert trace.stall_s(4.0, 30.0) < 3.5
         assert len(blocked.running.streams.kept) == 2
+
+
+async def test_udp_that_comes_and_goes_loses_no_link_and_leaves_nothing(tmp_path: Path) -> None:
+    """Every 10 s, 100 times: as many tasks, sockets and streams as after the first ten."""
+    async with pair_world(tmp_path, publics=6, streams=True) as town:
+        person, other = await town.settled("port-restricted", "port-restricted")
+        tasks: list[int] = []
+        async with sending(town, person, await town.linked(person, other), 20_000) as trace:
+            for flip in range(100):
+                person.host.block_udp(blocked=flip % 2 == 0)
+                await asyncio.sleep(10.0)
+                if flip % 10 == 9:
+                    tasks.append(len(asyncio.all_tasks()))
+        assert trace.is_intact, trace.lost
+        assert trace.stall_s(0.0, 1005.0) < 10.0
+        assert max(tasks) <= tasks[0] + 3, "one more stream may be opened at the time"
+        assert len(person.host.listening) == 1
+        await asyncio.sleep(limits.UDP_PROBE_S[1] * 1.5 + limits.STREAM_UNUSED_S)
+        assert len(person.running.own_streams) == 0
+        assert not any(one.running_node.gateway.served for one in town.publics)
