@@ -89,7 +89,7 @@ class Link:
         self._early_frames: deque[bytes] = deque()
         self._early_bytes = 0
         self._queued_bytes = 0
-        self._moved_bytes = 0
+        self._moved = 0, 0
         self._moved_at = loop.time()
         self._close_reason = ""
         self._path_watchers: list[Callable[[], None]] = []
@@ -208,10 +208,13 @@ class Link:
         self._loop.call_soon(self._deliver_early)
 
     def stalled_for(self, now: float) -> float:
-        """Seconds for which the queue has not moved, as far as calls of this could see."""
-        moved_bytes = self._queued_bytes - self.buffered_bytes
-        if moved_bytes != self._moved_bytes or not self.buffered_bytes:
-            self._moved_bytes = moved_bytes
+        """Seconds for which the peer has taken nothing of what waits, as far as calls could see.
+
+        Where a path loses much, only what was lost leaves for long, and nothing of the queue.
+        """
+        moved = self._queued_bytes - self.buffered_bytes, self.channel.acknowledged_bytes
+        if moved != self._moved or not self.buffered_bytes:
+            self._moved = moved
             self._moved_at = now
         return now - self._moved_at
 

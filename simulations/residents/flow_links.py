@@ -81,6 +81,11 @@ class FlowChannel:
         return self._queued_bytes
 
     @property
+    def acknowledged_bytes(self) -> int:
+        """Nothing: what has left is not lost."""
+        return 0
+
+    @property
     def round_trip_s(self) -> float | None:
         """That of the hosts' distance."""
         return self._flows.round_trip_s(self)

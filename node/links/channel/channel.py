@@ -42,6 +42,11 @@ class Channel(Protocol):
         ...
 
     @property
+    def acknowledged_bytes(self) -> int:
+        """What the peer has acknowledged so far, where SCTP tells before a message is whole."""
+        ...
+
+    @property
     def round_trip_s(self) -> float | None:
         """The smoothed round trip of packets; None until one was measured."""
         ...

@@ -145,6 +145,12 @@ class NativeChannel:
         return self._association.buffered_amount(STREAM)
 
     @property
+    def acknowledged_bytes(self) -> int:
+        """What the peer has acknowledged so far, packet by packet."""
+        sender = self._association.sender
+        return 0 if sender is None else sender.delivered_bytes
+
+    @property
     def round_trip_s(self) -> float | None:
         """The smoothed round trip of packets; None until one was measured."""
         return self._association.round_trip_s

@@ -189,6 +189,11 @@ class StockChannel:
         return self._channel.bufferedAmount
 
     @property
+    def acknowledged_bytes(self) -> int:
+        """Nothing: aiortc's SCTP does not tell."""
+        return 0
+
+    @property
     def round_trip_s(self) -> float | None:
         """The smoothed round trip of packets; None until one was measured."""
         return self._association.round_trip_s

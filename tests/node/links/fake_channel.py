@@ -19,6 +19,7 @@ class FakeChannel:
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.fault: RemoteError | None = None
         self.buffered_bytes = 0
+        self.acknowledged_bytes = 0
         self.round_trip_s: float | None = None
         self.sent: list[bytes] = []
         self.tamper: Tamper = list

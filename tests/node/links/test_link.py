@@ -389,8 +389,11 @@ async def test_a_queue_that_does_not_move_is_seen() -> None:
     near.buffered_bytes = 20
     assert ours.stalled_for(now + 140.0) == 0.0
     assert ours.stalled_for(now + 145.0) == pytest.approx(5.0)
+    near.acknowledged_bytes = 1000  # of what had left: the peer is there, and takes what comes
+    assert ours.stalled_for(now + 160.0) == 0.0
+    assert ours.stalled_for(now + 165.0) == pytest.approx(5.0)
     near.buffered_bytes = 0
-    assert ours.stalled_for(now + 150.0) == 0.0
+    assert ours.stalled_for(now + 170.0) == 0.0
 
 
 async def test_closing_twice_keeps_the_first_reason() -> None:
