@@ -266,7 +266,8 @@ class Sharing:
         _check_openable(link)
         finding = self._finder.finding(link, progress, origins=origins, look_up=look_up)
         patience = self._finder.patience(link.mod_id, finding.search, limits.GET_WAIT_S)
-        return await self._downloader.look(link, finding, progress, patience)
+        with self._membership.hinted.of(link.hints):
+            return await self._downloader.look(link, finding, progress, patience)
 
     async def fetch(
         self,
@@ -302,18 +303,19 @@ class Sharing:
         look_up: LookUpTime | None = None,
     ) -> DownloadResult:
         finding = self._finder.finding(link, progress, origins=origins, look_up=look_up)
-        return await self._downloader.download(
-            *(link, finding, progress, bound),
-            self._finder.patience(link.mod_id, finding.search, wait_s),
-            taker,
-            weight=weight,
-            find_patch=lambda patch: self._finder.finding(
-                replace(patch, hints=link.hints),
-                ignore_progress,
-                origins=origins,
-                look_up=look_up,
-            ),
-        )
+        with self._membership.hinted.of(link.hints):
+            return await self._downloader.download(
+                *(link, finding, progress, bound),
+                self._finder.patience(link.mod_id, finding.search, wait_s),
+                taker,
+                weight=weight,
+                find_patch=lambda patch: self._finder.finding(
+                    replace(patch, hints=link.hints),
+                    ignore_progress,
+                    origins=origins,
+                    look_up=look_up,
+                ),
+            )
 
     async def get(
         self,

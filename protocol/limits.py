@@ -1716,6 +1716,10 @@ STREAM_PORT = 443
 """How long a connection may take, how many gateways are tried at once, and the port that the
 networks of companies let through."""
 
+STREAM_HINTED = 4
+"""Nodes named by links that are fetched now which a blocked node without a stream dials as well: a
+link's maker chose them."""
+
 STREAM_GATEWAYS = 2
 STREAM_RETRY_S = (1.0, 60.0)
 STREAM_UNUSED_S = 120.0

@@ -9,6 +9,7 @@ from node.content.opened_mods import OpenedMod
 from node.content.origins.origins import NamedBy, NamedOrigin
 from node.overlay.lineages.heard import HeardLineages
 from node.overlay.lineages.reader import LineageReader
+from node.streams.hinted import HintedGateways
 from protocol import limits
 from protocol.content.lineage.history import body_of, check_named
 from protocol.content.link import LineageLink, ModLink
@@ -75,8 +76,10 @@ class VersionChain:
         heard: HeardLineages,
         look: Look,
         check_joined: Callable[[], Awaitable[None]],
+        hinted: HintedGateways,
     ) -> None:
         """`check_joined` waits for the overlay, and raises Unreachable where it is not joined."""
+        self._hinted = hinted
         self._check_joined = check_joined
         self._reader = reader
         self._heard = heard
@@ -85,8 +88,9 @@ class VersionChain:
     async def newest_record(self, link: LineageLink) -> Record:
         """The record that is followed; raises NotFound, and NetworkError if none is known."""
         try:
-            await self._check_joined()  # this node may have just started
-            await self._reader.read(link.lineage_key)
+            with self._hinted.of(link.hints):
+                await self._check_joined()  # this node may have just started
+                await self._reader.read(link.lineage_key)
         except NetworkError:
             if self._heard.newest(link.lineage_key) is None:
                 raise

@@ -50,7 +50,11 @@ class Following:
         self._sharing = sharing
         wall = self._wall = membership.own_clock.now
         self.chain = VersionChain(
-            lineages.reader, lineages.heard, sharing.look_into, membership.check_joined
+            lineages.reader,
+            lineages.heard,
+            sharing.look_into,
+            membership.check_joined,
+            membership.hinted,
         )
         self._parts = FollowParts(
             *(vault, environment, lineages.heard, lineages.reader),

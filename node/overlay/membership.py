@@ -33,6 +33,7 @@ from node.relay.dispatch import RelayDispatch
 from node.relay.service import RelayService
 from node.streams.client import OwnStream, OwnStreams
 from node.streams.dialing import StreamDialer
+from node.streams.hinted import HintedGateways
 from node.streams.keeper import Gateways, StreamKeeper
 from node.tasks import TaskOwner
 from protocol import limits
@@ -99,6 +100,7 @@ class Membership:
             own_clock=self.own_clock,
             grant_relaying=self.relay.grant,
         )
+        self.hinted = HintedGateways(self._offered_by_link)
         self.own_streams, self.streams = self._make_streams(identity, counters)
         self.relay_client = self._make_relay_client(identity.peer_id, counters, legs)
         self.caller = Caller(self.server, dated, self.callee)
@@ -112,7 +114,7 @@ class Membership:
         self.registrations = Registrations(self.server, dated, self.presence.peer_record)
         self.sightings = self._make_sightings()
         self.reachability = self._make_upkeep()
-        self.joining = Joining(self.server, bootstraps, saved, say=say)
+        self.joining = Joining(self.server, bootstraps, saved, ways=self.streams.nodes, say=say)
         self._moves = Moves(environment, self._moved)
         self._upkeep: list[asyncio.Task[None]] = []
         self._is_stopping = False
@@ -147,12 +149,18 @@ class Membership:
             self.environment.rng,
             is_silent=self._is_silent,
             gateways=self._gateways,
+            hinted=lambda: self.joining.addresses_of(self.hinted.all()),
             changed=self._way_changed,
         )
         return own, keeper
 
     async def _gateways(self) -> Gateways:
         return await self.joining.gateways()
+
+    def _offered_by_link(self) -> None:
+        if self._is_silent():
+            self.streams.look_again()
+            self.joining.try_anew()
 
     def _is_silent(self) -> bool:
         now = asyncio.get_running_loop().time()

@@ -8,5 +8,6 @@ gateway     takes streams: who has a place
 serving     one stream that is served: its sockets, and what it may send
 arrivals    connections that have proved no peer yet
 client      a node's own streams, by the gateway
+hinted      who may take streams by the links that are fetched now
 keeper      when UDP is silent: two streams, and back to UDP
 """

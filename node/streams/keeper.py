@@ -1,9 +1,10 @@
 """When UDP is silent: two streams to public nodes, redialled, and back to UDP once it answers."""
 
 import asyncio
+import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from node.answers.status import StreamStatus
 from node.net.endpoint import Endpoint
@@ -12,6 +13,7 @@ from protocol import limits
 from protocol.addresses import Address, is_global
 from protocol.errors import BadConfig, StreamFailed, UnexpectedReply
 from protocol.identity import PeerId
+from protocol.overlay.bootstrap import Bootstrap
 from protocol.places.tenure import network_of
 from protocol.randomness import Random
 from protocol.stun.message import StunClass, StunMessage, StunMethod, encode_stun
@@ -23,7 +25,8 @@ Gateways = list[tuple[Address, PeerId | None]]
 
 
 class StreamKeeper:
-    """`is_silent`: whether UDP brings no answers. `gateways` names nodes that may take streams.
+    """`is_silent`: whether UDP brings no answers. `gateways` names nodes that may take streams,
+    and `hinted` those that are tried besides where there is no stream.
 
     `changed` is called each time that the way to the overlay has become another one.
     """
@@ -36,6 +39,7 @@ class StreamKeeper:
         *,
         is_silent: Callable[[], bool],
         gateways: Callable[[], Awaitable[Gateways]],
+        hinted: Callable[[], Awaitable[Mapping[Address, PeerId | None]]],
         changed: Callable[[], None],
     ) -> None:
         self._streams = streams
@@ -43,6 +47,7 @@ class StreamKeeper:
         self._rng = rng
         self._is_silent = is_silent
         self._gateways = gateways
+        self._hinted = hinted
         self._changed = changed
         self._kept: list[OwnStream] = []
         self._led_by: OwnStream | None = None
@@ -52,6 +57,7 @@ class StreamKeeper:
         self._prefix = rng.randbytes(4)
         self._udp_answers = asyncio.Event()
         self._news = asyncio.Event()
+        self._offered = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -63,6 +69,10 @@ class StreamKeeper:
     def kept(self) -> tuple[OwnStream, ...]:
         """The gateways' streams, the one that leads first."""
         return tuple(self._kept)
+
+    def nodes(self) -> list[Bootstrap]:
+        """The gateways, as nodes to join through."""
+        return [Bootstrap(*one.gateway, one.peer_id) for one in self._kept]
 
     def status(self, listening: tuple[Address, ...], served: int) -> StreamStatus:
         """By what this node goes now; it takes streams at `listening`, and serves some."""
@@ -81,6 +91,10 @@ class StreamKeeper:
                 else:
                     await self._go_by_streams()
 
+    def look_again(self) -> None:
+        """Other nodes are hinted at that may take streams."""
+        self._offered.set()
+
     def ended(self, stream: OwnStream) -> None:
         """A stream has ended: another one leads, and one is opened in its place.
 
@@ -91,6 +105,7 @@ class StreamKeeper:
             self._lead()
             if not self._kept:
                 self._ask_by_udp([stream.gateway])
+                self._offered.set()
             self._news.set()
 
     def _lead(self) -> None:
@@ -125,7 +140,10 @@ class StreamKeeper:
         self._has_led = False
         pause_s, longest_s = limits.STREAM_RETRY_S
         async with asyncio.TaskGroup() as group:
-            probing = group.create_task(self._probe(), name="try UDP")
+            beside = [
+                group.create_task(self._probe(), name="try UDP"),
+                group.create_task(self._dial_hinted(), name="dial hinted nodes"),
+            ]
             while not self._udp_answers.is_set() and (self._has_led or self._is_silent()):
                 self._news.clear()
                 await self._fill()
@@ -137,7 +155,8 @@ class StreamKeeper:
                 if not is_full:
                     pause_s = min(2 * pause_s, longest_s)
                 self._streams.close_unused(self._kept, self._loop.time())
-            probing.cancel()
+            for task in beside:
+                task.cancel()
         self._leave()
 
     def _leave(self) -> None:
@@ -174,7 +193,30 @@ class StreamKeeper:
                 for gateway, expected in trying:
                     group.create_task(self._try(gateway, expected), name=f"stream to {gateway}")
 
-    async def _try(self, gateway: Address, expected: PeerId | None) -> None:
+    async def _dial_hinted(self) -> None:
+        """While there is no stream, beside the known nodes, as all of these may be dead.
+
+        A link's maker chose them: nothing is sent to private networks for that, and one is kept, as
+        the other place is for other nodes.
+        """
+        pause_s, longest_s = limits.STREAM_RETRY_S
+        while True:
+            self._offered.clear()
+            hinted = {} if self._kept else await self._hinted()
+            async with asyncio.TaskGroup() as group:
+                for gateway, expected in hinted.items():
+                    if not is_global(gateway.host):
+                        continue
+                    dialing = self._try(gateway, expected, places=1)
+                    group.create_task(dialing, name=f"stream to {gateway}, hinted")
+            await asyncio.sleep(pause_s * self._jitter())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(longest_s):
+                    await self._offered.wait()
+
+    async def _try(
+        self, gateway: Address, expected: PeerId | None, places: int = limits.STREAM_GATEWAYS
+    ) -> None:
         try:
             stream = await self._streams.open(gateway, expected)
         except StreamFailed:
@@ -183,10 +225,12 @@ class StreamKeeper:
             _log.warning("no stream: %s", error)
             self._streams.note_failure(error)
             return
-        if len(self._kept) < limits.STREAM_GATEWAYS and not stream.port.is_closing():
+        if stream in self._kept:
+            return
+        if len(self._kept) < places and not stream.port.is_closing():
             self._kept.append(stream)
             self._lead()
-        elif stream not in self._kept:
+        else:
             stream.port.close()
 
     # Whether UDP answers again --------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from node.machine.refusals import reason_of
 from node.overlay.server import OverlayServer
@@ -20,7 +20,8 @@ _log = logging.getLogger(__name__)
 class Joining:
     """Joins by saved contacts or bootstraps, and tries again until one works.
 
-    `say` takes a sentence for people about each bootstrap that does not answer.
+    `say` takes a sentence for people about each bootstrap that does not answer. `ways`: the
+    gateways of this node's streams, which are nodes to join through too.
     """
 
     def __init__(
@@ -30,10 +31,12 @@ class Joining:
         saved: Sequence[Contact],
         *,
         say: Callable[[str], None],
+        ways: Callable[[], Iterable[Bootstrap]] = list,
     ) -> None:
         self._server = server
         self._bootstraps = bootstraps
         self._saved = saved
+        self._ways = ways
         self._say = say
         self.joined = asyncio.Event()
         self._told = asyncio.Event()
@@ -65,7 +68,8 @@ class Joining:
                 # The first node of a network: it is joined once another node joins through it.
                 await connectivity.present()
             succeeded = await self._try()
-            self._told.set()
+            if succeeded or not self._again.is_set():
+                self._told.set()
             if succeeded:
                 pause_s = limits.JOIN_RETRY_MIN_S
                 continue
@@ -81,18 +85,29 @@ class Joining:
         """Try now: there is another way to the overlay."""
         self._again.set()
 
+    def try_anew(self) -> None:
+        """Try now; who asks whether this node has joined waits for that try."""
+        if not self.joined.is_set():
+            self._told.clear()
+        self._again.set()
+
     async def gateways(self) -> list[tuple[Address, PeerId | None]]:
         """The nodes to join through, and contacts of now: any of them may take a stream."""
-        found: dict[Address, PeerId | None] = {}
-        for bootstrap in self._bootstraps:
-            try:
-                found[await self._resolve(bootstrap)] = bootstrap.peer_id
-            except (ModswarmError, OSError) as error:
-                _log.info("no stream to %s: %s", bootstrap, error)
+        found = await self.addresses_of(self._bootstraps)
         for contact in (*self._server.some_contacts(), *self._saved):
             if found.get(contact.address) is None:
                 found[contact.address] = contact.peer_id
         return list(found.items())
+
+    async def addresses_of(self, nodes: Iterable[Bootstrap]) -> dict[Address, PeerId | None]:
+        """Where these nodes are, as far as it can be found out, and who is there."""
+        found: dict[Address, PeerId | None] = {}
+        for node in nodes:
+            try:
+                found[await self._resolve(node)] = node.peer_id
+            except (ModswarmError, OSError) as error:
+                _log.info("no stream to %s: %s", node, error)
+        return found
 
     async def _try(self) -> bool:
         """Join by saved contacts and bootstraps side by side, whichever answer first.
@@ -104,7 +119,7 @@ class Joining:
         async with asyncio.TaskGroup() as group:
             saved = (*self._saved, *self._server.protocol.maintenance.left_lately)
             sources = [group.create_task(meetings.meet_in_batches(saved), name="ping contacts")]
-            for bootstrap in self._bootstraps:
+            for bootstrap in (*self._bootstraps, *self._ways()):
                 asking = self._meet(bootstrap, meetings)
                 sources.append(group.create_task(asking, name="ask a bootstrap"))
             await meetings.enough(sources)

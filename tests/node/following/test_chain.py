@@ -12,6 +12,7 @@ from node.content.origins.origins import NamedBy, NamedOrigin
 from node.following.chain import VersionChain
 from node.overlay.lineages.heard import HeardLineages
 from node.overlay.lineages.reader import LineageReader
+from node.streams.hinted import HintedGateways
 from protocol import limits
 from protocol.causes.cause import Cause
 from protocol.content.lineage.body import wrapped_content_key
@@ -51,7 +52,8 @@ class World:
         self.name(count, count, origins)
         reader = SimpleNamespace(read=self.read)
         self.chain = VersionChain(
-            cast("LineageReader", reader), self.heard, self.look, self.check_joined
+            *(cast("LineageReader", reader), self.heard, self.look, self.check_joined),
+            HintedGateways(lambda: None),
         )
         self.is_reached = True
 
