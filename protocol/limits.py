@@ -1674,6 +1674,13 @@ STREAM_HANDSHAKE_BURST = 16
 STREAM_DATAGRAM_BYTES = 1500
 """As Ethernet's packets: what is longer would not arrive behind the gateway either."""
 
+STREAM_FRAMES_PER_SECOND = 2**14
+STREAM_FRAMES_BURST = 2**11
+STREAM_FRAMES_AT_LEAST = 2**8
+"""Frames of one stream that an end reads, and at once; the others wait in TCP, until so many may be
+read: 20 MB/s of large packets. The smallest ones cost 5 us each, so that without it what a socket
+brings at once would stop a node for 0.2 s."""
+
 STREAM_BYTES_PER_SECOND = 2**15
 STREAM_BURST_BYTES = 2**17
 """What a gateway forwards of a stream's DHT datagrams, each way: a node that joins needs 100 kB in

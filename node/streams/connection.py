@@ -159,6 +159,16 @@ class StreamConnection(asyncio.Protocol):
         if self.is_lost:
             self.connection_lost(None)
 
+    def pause_reading(self) -> None:
+        """Let what follows wait at the other end."""
+        if not self.is_ending:
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """The end of `pause_reading`."""
+        if not self.is_ending:
+            self.transport.resume_reading()
+
     def send(self, data: bytes) -> None:
         """Send, however much waits already; nothing, once the connection is ending."""
         if not self.is_ending:

@@ -14,6 +14,7 @@ from node.streams.connection import StreamConnection
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import RemoteError
+from protocol.rate_limit import RateLimit
 from protocol.streams.forwarding import DHT
 from protocol.streams.framing import ANSWER, ASK, Framed, FrameReader, frames_of
 
@@ -46,6 +47,8 @@ class StreamPort:
         self._asks = asks
         self._ended = ended
         self._reader = FrameReader()
+        self._frames = RateLimit(limits.STREAM_FRAMES_PER_SECOND, limits.STREAM_FRAMES_BURST)
+        self._resting: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self.heard_at = self._loop.time()
         self.used_at = self._loop.time()
@@ -56,19 +59,32 @@ class StreamPort:
 
     def _received(self, data: bytes) -> None:
         self.heard_at = self._loop.time()
-        reader = self._reader
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        reader, now = self._reader, self._loop.time()
         try:
-            framed = reader.read(data)
+            framed = reader.read(data, self._frames.room(now))
         except RemoteError as error:
             self._counters.refuse(error)
             self.close()
             return
+        self._frames.take(now, reader.frames)
+        if reader.is_behind and self._resting is None:
+            self._connection.pause_reading()
+            rest_s = self._frames.wait_s(now, limits.STREAM_FRAMES_AT_LEAST)
+            self._resting = self._loop.call_later(rest_s, self._go_on)
         if reader.take_asked():
             self._write(ANSWER)
         if framed:
             if not all(one.buffer[0] in DHT for one in framed):
                 self.used_at = self.heard_at
             self._take(framed)
+
+    def _go_on(self) -> None:
+        self._resting = None
+        self._connection.resume_reading()
+        self._read(b"")
 
     def _look(self) -> None:
         if self._loop.time() - self.heard_at > limits.STREAM_SILENT_S:
@@ -80,6 +96,8 @@ class StreamPort:
 
     def _lost(self) -> None:
         self._timer.cancel()
+        if self._resting is not None:
+            self._resting.cancel()
         self._ended()
 
     # Sending ------------------------------------------------------------------------------------

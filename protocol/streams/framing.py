@@ -63,25 +63,30 @@ def _frame(head: bytes, datagram: bytes) -> bytes:
 
 
 class FrameReader:
-    """Reads what arrived of a stream; it keeps less than one frame."""
+    """Reads what arrived of a stream; it keeps less than one frame, or what was beyond `most`.
+
+    `frames`: how many the last call of `read` has read. `is_behind`: whether more may be there.
+    """
 
     def __init__(self) -> None:
         self._begun = b""
         self._asked = 0
+        self.frames = 0
+        self.is_behind = False
 
     def take_asked(self) -> int:
         """How often the other end has asked since this was called last whether we are there."""
         asked, self._asked = self._asked, 0
         return asked
 
-    def read(self, data: bytes) -> list[Framed]:
-        """The datagrams that are whole now, those of one size and address joined.
+    def read(self, data: bytes, most: int = limits.STREAM_FRAMES_BURST) -> list[Framed]:
+        """The datagrams of `most` frames that are whole now, those of one size and address joined.
 
         Raises Malformed, Oversized, NotUnicast: then the stream is of no use any more.
         """
         data = self._begun + data
-        at, found = 0, _Joining()
-        while len(data) - at >= _LENGTH_BYTES:
+        at, found, left = 0, _Joining(), most
+        while left and len(data) - at >= _LENGTH_BYTES:
             length = int.from_bytes(data[at : at + _LENGTH_BYTES])
             if length > _FRAME_MAX:
                 raise Oversized(f"a frame of {length} bytes")
@@ -90,7 +95,9 @@ class FrameReader:
                 break
             self._read_frame(data[at + _LENGTH_BYTES : end], found)
             at = end
+            left -= 1
         self._begun = data[at:]
+        self.frames, self.is_behind = most - left, not left
         return list(found.framed())
 
     def _read_frame(self, frame: bytes, found: "_Joining") -> None:

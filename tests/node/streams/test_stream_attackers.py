@@ -14,6 +14,7 @@ from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import LinkClosed, StreamFailed
 from protocol.places.tenure import PlaceRule
+from protocol.streams.framing import frames_of
 from protocol.streams.handshake import NONCE_BYTES, hello
 from tests.node.streams.stream_world import BY_STREAM, USEFUL, scene
 
@@ -160,3 +161,27 @@ async def test_who_speaks_another_protocol_within_tls_gets_no_answer(
             await connection.take(1)
         assert one.counters.refused["not_authentic"] == 1
         connection.abort()
+
+
+async def test_small_frames_wait_at_who_sends_them(tmp_path: Path) -> None:
+    """A socket brings 65000 at once: the node would stand still for all that they are read."""
+    small = frames_of(b"\xd0", 1, None)
+    async with scene(tmp_path) as one:
+        flooding, honest = one.client(), one.client()
+        for client in (flooding, honest):
+            await client.dial()
+        (stream,) = flooding.streams.all()
+        with flooding.host.running():
+            stream.port._connection.send(small * 50_000)
+        await asyncio.sleep(1.0)
+        read = len(one.read)
+        assert read > 0.5 * limits.STREAM_FRAMES_PER_SECOND
+        assert read <= limits.STREAM_FRAMES_PER_SECOND + limits.STREAM_FRAMES_BURST
+        honest.endpoint.sendto(BY_STREAM, one.address)
+        await asyncio.sleep(0.2)
+        assert BY_STREAM in one.read
+        await asyncio.sleep(3.0)
+        assert len(one.read) == 50_001, "nothing is lost"
+        for client in (flooding, honest):
+            client.close()
+        await asyncio.sleep(1.0)

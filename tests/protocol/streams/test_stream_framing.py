@@ -76,6 +76,16 @@ def test_a_reader_keeps_less_than_one_frame() -> None:
         assert len(reader.read(whole[-1:])) == 1
 
 
+def test_no_more_frames_are_read_at_once_than_may_be() -> None:
+    reader = FrameReader()
+    ten = frames_of(b"x", 1, None) * 10
+    assert reader.read(ten, 4) == [Framed(b"xxxx", 1, None)]
+    assert (reader.frames, reader.is_behind) == (4, True)
+    assert reader.read(ten[:2], 0) == []
+    assert reader.read(ten[2:], 17) == [Framed(b"x" * 16, 1, None)]
+    assert (reader.frames, reader.is_behind) == (16, False)
+
+
 def test_questions_are_counted_and_answers_are_silent() -> None:
     reader = FrameReader()
     assert reader.read(ASK + ANSWER + ASK) == []
