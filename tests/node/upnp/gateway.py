@@ -1,8 +1,9 @@
 """A gateway that answers UPnP discovery, in a network namespace that has nothing but loopback.
 
 `python -m tests.node.upnp.gateway MODE` prints as JSON what the node makes of it. `honest` answers
-as a router does; `trickle` sends its description a byte now and then, for ever; `huge` sends it
-without end. The namespace is made by `unshare --net`.
+as a router does; `odd` too, but with nonsense where it is asked about TCP; `trickle` sends its
+description a byte now and then, for ever; `huge` sends it without end. The namespace is made by
+`unshare --net`.
 """
 
 import asyncio
@@ -79,7 +80,10 @@ def answer_http(connection: socket.socket, mode: str) -> None:
                 f'<u:{name}Response xmlns:u="{_TYPE}">{inside}</u:{name}Response></s:Body>'
                 "</s:Envelope>"
             )
-    size = len(body) if mode == "honest" else 2_000_000_000
+    if mode == "odd" and "<NewProtocol>TCP<" in asked:
+        body = body.replace(">4001<", f">{'9' * 40}<").replace(f">{HOST}<", f">{'x' * 4000}\x00<")
+        body = body.replace("AddPortMappingResponse", "\x1b[31m").replace("Envelope", "html")
+    size = len(body) if mode in {"honest", "odd"} else 2_000_000_000
     head = f"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: {size}\r\n\r\n"
     connection.sendall(head.encode())
     try:
@@ -121,9 +125,13 @@ async def ask(router: Router) -> list[Any]:
     address = await router.external_address()
     found: list[Any] = [address]
     for protocol in MappedProtocol:
-        await router.add_port_mapping(protocol, 4001, 4001, 3600)
-        found.append(await router.mapped(protocol, 4001))
-        await router.delete_port_mapping(protocol, 4001)
+        try:
+            await router.add_port_mapping(protocol, 4001, 4001, 3600)
+            found.append(await router.mapped(protocol, 4001))
+            await router.delete_port_mapping(protocol, 4001)
+        except RouterRefused as error:
+            found.append(str(error))
+    found.append(await router.mapped(MappedProtocol.UDP, 4001))
     await router.close()
     return found
 
