@@ -87,7 +87,10 @@ class StreamPort:
         self._read(b"")
 
     def _look(self) -> None:
-        if self._loop.time() - self.heard_at > limits.STREAM_SILENT_S:
+        is_silent = self._loop.time() - self.heard_at > limits.STREAM_SILENT_S
+        # More than `_write` lets wait are TLS's own answers, such as those to KeyUpdate (RFC 8446,
+        # 4.6.3), which a peer may ask for and never read.
+        if is_silent or self._connection.waiting_bytes > 2 * limits.STREAM_QUEUE_BYTES:
             self.close()
             return
         if self._asks:

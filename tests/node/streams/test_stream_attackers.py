@@ -185,3 +185,23 @@ async def test_small_frames_wait_at_who_sends_them(tmp_path: Path) -> None:
         for client in (flooding, honest):
             client.close()
         await asyncio.sleep(1.0)
+
+
+async def test_answers_of_tls_that_are_never_read_end_the_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer may ask for new keys (RFC 8446, 4.6.3) without end: no bound of ours sees it."""
+    async with scene(tmp_path) as one:
+        client = one.client()
+        await client.dial()
+        await asyncio.sleep(2 * limits.STREAM_ASKED_S)
+        (served,) = one.gateway._served.values()
+        waiting = 2 * limits.STREAM_QUEUE_BYTES + 1
+        monkeypatch.setattr(
+            StreamConnection,
+            "waiting_bytes",
+            property(lambda one: waiting if one is served._connection else 0),
+        )
+        await asyncio.sleep(limits.STREAM_ASKED_S + 1.0)
+        assert one.gateway.served == 0
+        assert client.ended == 1
