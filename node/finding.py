@@ -1,6 +1,7 @@
 """The sources of a download: holders of a mod, searched, linked to, and asked by their links."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from math import inf
 
 from node.content.download.chunk_source import ChunkSource, FindSources
 from node.content.download.patience import LookUpTime, Patience
@@ -12,6 +13,7 @@ from node.holders.hints import HolderHints
 from node.holders.search import HolderSearch
 from node.links.pool.pool import LinkPool
 from node.overlay.membership import Membership
+from protocol import limits
 from protocol.content.link import ModLink
 from protocol.identity import PeerId
 
@@ -78,7 +80,11 @@ class Finder:
             with self._exchanges.told_of_peers(mod_id, search):
                 await search.until_named()
 
-        return Patience(wait_s, self._until_moved, until_named, search.look_up)
+        return Patience(*(wait_s, self._until_moved, until_named, search.look_up, self._settles_at))
+
+    def _settles_at(self) -> float:
+        joined_at = self._membership.joining.joined_at
+        return -inf if joined_at is None else joined_at + limits.GET_SETTLES_S
 
     async def _until_moved(self) -> None:
         """Return once this machine has come to another network, or has slept."""

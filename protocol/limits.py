@@ -80,6 +80,10 @@ SEARCH_SERVED_S = (15.0, 120.0)
 after these pauses while nothing comes, the first and the longest, each twice as long as the one
 before; and after these while it is served. A search costs about as much as a lookup."""
 
+GET_SETTLES_S = 10.0
+"""For so long after this node has joined a download that finds no source searches on: where a pair
+starts together, the one has to join and to publish before the other finds anything."""
+
 GET_WAIT_S = 300.0
 GET_WAIT_MAX_S = 7 * 86400.0
 """How long a download whose sources have all gone waits for one, since anything came, unless the
@@ -112,6 +116,10 @@ PUBLISHED_SHARE = 0.75
 REGION_STORED_S = 5.0
 """How long a publisher waits, after the nearest contacts of a key, for those of the region around,
 where the nearest are probably sybils: the lookups that judge and find it, and a store."""
+
+RECORDS_PUBLISHED_AT_ONCE = 4
+"""Records of a node that it publishes side by side, as after its start: each is stored at k
+contacts, and waits for the slower ones."""
 
 REPUBLISH_AFTER_FAILURE_S = 20.0
 REPUBLISH_REFUSED_MAX_S = 3600.0

@@ -43,7 +43,8 @@ class Progress:
     lost: int = 0
     """How many they are."""
     wait_left_s: float = 0.0
-    """How long it still waits, in seconds."""
+    """How long it still waits, in seconds. While sources are looked for: how long that goes on at
+    least, as this node has just started."""
     bytes_per_second: int = 0
     """From all sources, smoothed over seconds; 0 while nothing comes."""
     left_s: int | None = None

@@ -44,6 +44,9 @@ class Patience:
     """Returns once peers are known that are worth a search of their own, which costs little."""
     look_up: LookUpTime = field(default_factory=LookUpTime)
     """Until then no search is the last one."""
+    settles_at: Callable[[], float] = lambda: -inf
+    """Until then that nothing was found is not the last word: this node has joined a moment ago,
+    and those that share the mod may have started with it."""
 
 
 @dataclass(slots=True)

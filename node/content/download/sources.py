@@ -282,8 +282,19 @@ class Sources:
             return
         if self._rounds.is_early and not is_over:
             return
+        if not is_over and self._is_settling(now):
+            return
         if is_over or not self._unheard or not self._rounds.search_once_more():
             phase.result.set_exception(self.why_not())
+
+    def _is_settling(self, now: float) -> bool:
+        """Whether others may still come up, as this node has; then search again, and say so."""
+        left_s = self._patience.settles_at() - now
+        if left_s <= 0:
+            return False
+        self._rounds.search_anew()
+        self._report(Progress("finding", wait_left_s=round(left_s, 1)))
+        return True
 
     def _tell_waiting(self, phase: DownloadPhase[Any], left_s: float) -> None:
         """Say whom the download waits for, how long still, and what it has: once a second."""

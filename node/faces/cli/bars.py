@@ -1,7 +1,12 @@
-"""Progress on standard error while long work runs; silent for JSON and without a terminal."""
+"""Progress on standard error while long work runs: a bar, or without a terminal a few lines.
+
+A line tells once that sources are waited for, silent or searched on, until more has come; and every
+30 s how far the work is. There is none with JSON.
+"""
 
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -29,18 +34,29 @@ _STAGES = {
 _SILENT_S = 2
 _SILENT_SAID_S = 5
 """For how long nothing has come when a bar says so, and when a line does, where there is no bar."""
+_LINE_EACH_S = 30.0
+"""How often a line says how far the work is, where there is no bar."""
 
 
 class Bar:
-    """One bar for all stages of the work, in turn; without `bars` it shows nothing.
+    """One bar for all stages of the work, in turn; without `bars` there are lines.
 
-    But unless it is `quiet`, it says in a line that sources are silent, or lost and waited for.
+    If it is `quiet` there are none. `now` gives seconds of any clock that only goes on.
     """
 
-    def __init__(self, bars: "Progress | None" = None, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        bars: "Progress | None" = None,
+        *,
+        quiet: bool = False,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._bars = bars
         self._quiet = quiet
+        self._now = now
         self._told = ""
+        self._told_bytes = 0
+        self._line_at = now() + _LINE_EACH_S
         self._task = (
             bars.add_task("", total=None, visible=False, sources="", speed="") if bars else None
         )
@@ -50,6 +66,7 @@ class Bar:
         """Take a progress object of the control API."""
         self._say_once(progress)
         if self._bars is None or self._task is None:
+            self._say_how_far(progress)
             return
         if progress["stage"] != self._stage:
             self._stage = progress["stage"]
@@ -68,15 +85,35 @@ class Bar:
 
     def _say_once(self, progress: dict[str, Any]) -> None:
         """Say in a line, where it begins, that nothing comes."""
-        stage = progress["stage"]
-        is_silent = self._bars is None and progress.get("silent_s", 0) >= _SILENT_SAID_S
-        now_told = "silent" if is_silent and stage == "chunks" else stage
+        now_told = self._state(progress)
         if now_told != self._told and not self._quiet:
             if now_told == "waiting":
                 self._say(_sentence(progress))
-            elif now_told in {"paused", "silent"}:
+            elif now_told in {"paused", "silent", "settling"}:
                 self._say(f"{words_for(progress)}.")
-        self._told = now_told
+        if now_told != self._told:
+            self._told, self._told_bytes = now_told, progress["bytes_done"]
+
+    def _state(self, progress: dict[str, Any]) -> str:
+        """What a line tells of, or the stage. A search during a wait is part of the wait."""
+        stage, done = str(progress["stage"]), progress["bytes_done"]
+        if stage == "finding" and progress.get("wait_left_s"):
+            stage = "settling"
+        is_silent = self._bars is None and progress.get("silent_s", 0) >= _SILENT_SAID_S
+        if stage == "chunks":
+            is_in_vain = self._told == "waiting" and done <= self._told_bytes
+            return "silent" if is_silent else "waiting" if is_in_vain else stage
+        goes_on = self._told in {"waiting", "settling"} and stage == "finding"
+        return self._told if goes_on else stage
+
+    def _say_how_far(self, progress: dict[str, Any]) -> None:
+        if self._quiet or self._now() < self._line_at:
+            return
+        self._line_at = self._now() + _LINE_EACH_S
+        facts = [done_share(progress)] if progress["bytes_total"] else []
+        facts += filter(None, [_speed(progress)])
+        told = f": {', '.join(facts)}" if facts else ""
+        self._say(f"{words_for(progress)}{told}.")
 
     def _say(self, line: str) -> None:
         if self._bars is not None:
@@ -124,6 +161,9 @@ def _speed(progress: dict[str, Any]) -> str | None:
 def words_for(progress: dict[str, Any]) -> str:
     """What goes on, in words."""
     stage = str(progress["stage"])
+    if stage == "finding" and progress.get("wait_left_s"):
+        left = duration(ceil(progress["wait_left_s"]))
+        return f"No source is found yet; as this node has just started, it looks on for {left}"
     if stage == "finding" and progress.get("unanswered"):
         return f"Waiting for an answer of {counted(progress['unanswered'], 'peer')}"
     if stage == "finding" and progress.get("holders"):
@@ -202,7 +242,7 @@ def columns() -> "tuple[ProgressColumn, ...]":
 
 @contextmanager
 def bar(*, quiet: bool) -> Iterator[Bar]:
-    """A progress bar; without a terminal as standard error, or if `quiet`, it shows nothing."""
+    """A progress bar; without a terminal as standard error lines instead; nothing if `quiet`."""
     if quiet or not sys.stderr.isatty():
         yield Bar(quiet=quiet)
         return

@@ -101,16 +101,26 @@ class Republisher:
         loop = asyncio.get_running_loop()
         while True:
             self._changed.clear()
-            for name in list(self._kept):
-                kept = self._kept.get(name)  # it may have changed, or been dropped, meanwhile
-                if kept is not None and kept.due_at <= loop.time():
-                    await self._publish(kept)
+            await self._publish_due()
             due_at = min((kept.due_at for kept in self._kept.values()), default=loop.time() + 3600)
             try:
                 async with asyncio.timeout_at(due_at):
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    async def _publish_due(self) -> None:
+        """Several at once, as a publication waits for the slowest stores; the first kept first."""
+        loop, gate = asyncio.get_running_loop(), asyncio.Semaphore(limits.RECORDS_PUBLISHED_AT_ONCE)
+
+        async def publish(name: Hashable) -> None:
+            async with gate:
+                kept = self._kept.get(name)  # it may have changed, or been dropped, meanwhile
+                if kept is not None and kept.due_at <= loop.time():
+                    await self._publish(kept)
+
+        due = [name for name, kept in self._kept.items() if kept.due_at <= loop.time()]
+        await asyncio.gather(*map(publish, due))
 
     async def _publish_or_wait(self, name: Hashable) -> Published:
         while (kept := self._kept.get(name)) is not None:

@@ -74,12 +74,21 @@ class Joining:
                 pause_s = limits.JOIN_RETRY_MIN_S
                 continue
             self._server.wire.begin_new_epoch()
-            try:
-                async with asyncio.timeout(pause_s):
-                    await self._again.wait()
-            except TimeoutError:
-                pass
+            await self._pause(pause_s)
             pause_s = min(2 * pause_s, limits.JOIN_RETRY_MAX_S)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before the next try; shorter where another node joins through this one meanwhile."""
+        connectivity = self._server.protocol.maintenance.connectivity
+        async with asyncio.TaskGroup() as group:
+            news: list[asyncio.Task[object]] = [
+                group.create_task(self._again.wait(), name="another way to the overlay")
+            ]
+            if not len(self._server.tables):
+                news.append(group.create_task(connectivity.present(), name="another node came"))
+            await asyncio.wait(news, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            for one in news:
+                one.cancel()
 
     def try_again(self) -> None:
         """Try now: there is another way to the overlay."""
@@ -122,8 +131,18 @@ class Joining:
             for bootstrap in (*self._bootstraps, *self._ways()):
                 asking = self._meet(bootstrap, meetings)
                 sources.append(group.create_task(asking, name="ask a bootstrap"))
+            watching = group.create_task(self._watch(meetings), name="watch for other nodes")
             await meetings.enough(sources)
+            watching.cancel()
             return await self._join(meetings)
+
+    async def _watch(self, meetings: Meetings) -> None:
+        """Nodes that know only one another may start together: one comes while its own address was
+        still silent.
+        """
+        await self._server.protocol.maintenance.connectivity.present()
+        await asyncio.sleep(0)  # it may have answered, which is counted right after
+        meetings.another_came()
 
     async def _meet(self, bootstrap: Bootstrap, meetings: Meetings) -> None:
         contact = await self._ask(bootstrap)

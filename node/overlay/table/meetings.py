@@ -46,6 +46,12 @@ class Meetings:
 
         self._maintenance.meet(contact, wait_s=limits.LATE_REPLY_S).add_done_callback(met)
 
+    def another_came(self) -> None:
+        """A contact is known that was not asked: those that are silent need not be waited for."""
+        if not self._answered:
+            self._enough_at = min(self._enough_at, self._loop.time() + limits.JOIN_GRACE_S)
+            self._news.set()
+
     async def meet_in_batches(self, contacts: Sequence[Contact]) -> None:
         """Ping contacts, JOIN_PINGS_AT_ONCE in JOIN_PINGS_S, until one answers."""
         for start in range(0, len(contacts), limits.JOIN_PINGS_AT_ONCE):
@@ -57,7 +63,8 @@ class Meetings:
                 return
 
     async def enough(self, sources: Sequence[asyncio.Task[None]]) -> None:
-        """Return when JOIN_ANSWERS have answered, or the first and a grace for others are over.
+        """Return when JOIN_ANSWERS have answered, or the first and a grace for others are over, or
+        that after another contact came.
 
         Else when all `sources`, which meet more of them, have ended and none can still answer.
         """

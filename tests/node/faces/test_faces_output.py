@@ -121,10 +121,55 @@ def test_a_bar_shows_no_question_marks() -> None:
     assert "30 B/s, 2.00 s left" in second
 
 
-def test_without_a_terminal_a_bar_shows_nothing() -> None:
-    bar = Bar()
-    bar.show(told("chunks", 1))
+@pytest.mark.parametrize("quiet", [False, True])
+def test_without_a_terminal_a_line_each_30_s_says_how_far_the_work_is(
+    capsys: pytest.CaptureFixture[str], *, quiet: bool
+) -> None:
+    seconds = 0.0
+    bar = Bar(quiet=quiet, now=lambda: seconds)
+    for second in range(100):
+        seconds = float(second)
+        bar.show(told("chunks", second, 1) | {"bytes_per_second": 2000, "left_s": 100 - second})
     bar.rest()
+    lines = [f"Fetching: {done} %, 2.0 kB/s, {left} left." for done, left in _FAR]
+    assert capsys.readouterr().err.splitlines() == ([] if quiet else lines)
+
+
+_FAR = ((30, "1 min 10 s"), (60, "40.00 s"), (90, "10.00 s"))
+
+
+def test_work_whose_size_is_not_known_is_told_in_words_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    times = iter([0.0, 40.0, 41.0])
+    Bar(now=lambda: next(times)).show({**told("finding", 0), "bytes_total": 0})
+    assert capsys.readouterr().err == "Looking for sources.\n"
+
+
+def test_searches_during_a_wait_are_no_lines_of_their_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A source that comes and brings nothing ends no wait either."""
+    waiting = {**told("waiting", 5), "waiting_for": ["p1"], "lost": 1}
+    shown = bars.Bar()
+    for left_s in range(300, 290, -1):
+        shown.show(waiting | {"wait_left_s": float(left_s)})
+        shown.show({**told("finding", 0), "holders": 1})
+        shown.show(told("chunks", 5, 1))
+    assert capsys.readouterr().err.count("\n") == 1
+    shown.show(told("chunks", 6, 1))
+    shown.show(waiting | {"bytes_done": 6, "wait_left_s": 300.0})
+    assert capsys.readouterr().err.count("Waiting for p1") == 1
+
+
+def test_that_a_node_has_just_started_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    finding = {**told("finding", 0), "bytes_total": 0}
+    shown = bars.Bar()
+    for left_s in (9.7, 9.4, 8.9):
+        shown.show(finding | {"wait_left_s": left_s})
+        shown.show(finding)
+    line = "No source is found yet; as this node has just started, it looks on for 10.00 s.\n"
+    assert capsys.readouterr().err == line
 
 
 def test_what_goes_on_is_told_in_words() -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from node.overlay.records.publishing import Published
-from protocol import availability, records
+from protocol import availability, limits, records
 from protocol.availability import Availability
 from protocol.records import ProviderBody, Record
 from simulations.internet.latency import UniformLatency
@@ -110,12 +110,23 @@ async def test_what_is_being_published_is_waited_for_and_not_sent_again() -> Non
         await town.serve()
         town.add(MOD)
         await asyncio.sleep(RTT_S / 2)
-        assert _kinds(town.sent) == [records.PROVIDER], "the republisher is at it"
+        both = sorted([records.PROVIDER, records.AVAILABILITY])
+        assert _kinds(town.sent) == both, "the republisher is at it"
         published = await town.publisher.running.presence.announce(MOD)
         assert published == Published(1, 1)
         assert town.tells_of(MOD) == [True, True, True]
         await asyncio.sleep(PUBLISHED_S)
-        assert _kinds(town.sent) == sorted([records.PROVIDER, records.AVAILABILITY])
+        assert _kinds(town.sent) == both
+
+
+async def test_records_that_are_due_are_published_so_many_at_once() -> None:
+    async with _town() as town:
+        await town.serve()
+        town.add(*MANY[:20])
+        await asyncio.sleep(RTT_S / 2)
+        assert len(town.sent) == limits.RECORDS_PUBLISHED_AT_ONCE
+        await asyncio.sleep(20 / limits.RECORDS_PUBLISHED_AT_ONCE * 3 * RTT_S)
+        assert all(town.tells_of(one) == [True, True, True] for one in MANY[:20])
 
 
 async def test_a_filter_that_hardly_changed_is_published_for_the_mod_that_is_announced() -> None:
@@ -200,10 +211,11 @@ async def test_what_is_withdrawn_while_it_is_announced_is_stored_nowhere() -> No
 async def test_what_was_withdrawn_before_its_turn_is_not_published() -> None:
     async with _town() as town:
         await town.serve()
-        town.add(*MANY[:3])
+        town.add(*MANY[:9])
         await asyncio.sleep(RTT_S / 2)
-        town.publisher.running.presence.serve([(MANY[0], True)])
+        first = MANY[: limits.RECORDS_PUBLISHED_AT_ONCE]
+        town.publisher.running.presence.serve([(one, True) for one in first])
         await asyncio.sleep(PUBLISHED_S)
         told = {one.body.mod_id for one in town.sent if isinstance(one.body, ProviderBody)}
-        assert told == {MANY[0]}
+        assert told == set(first)
         assert availability.shard_bits_for(MANY) == 0, "or these tests look at the wrong filter"
