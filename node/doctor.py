@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from node.answers.network import ClockReport, FamilyReport, NetworkReport, SeenAddress
+from node.answers.network import ClockReport, FamilyReport, NetworkReport, SeenAddress, StreamStatus
 from node.environment import Environment
 from node.interfaces import WILDCARDS
 from node.links.relaying.relays import LinkRelays
@@ -24,11 +24,13 @@ class Doctor:
         environment: Environment,
         view: Callable[[], NetworkView],
         relays: LinkRelays,
+        streams: Callable[[], StreamStatus],
     ) -> None:
         self._membership = membership
         self._environment = environment
         self._view = view
         self._relays = relays
+        self._streams = streams
 
     def network(self) -> NetworkReport:
         """What is known now."""
@@ -56,6 +58,7 @@ class Doctor:
             clock=ClockReport.of(membership.own_clock.view()),
             round_trip_ms=membership.own_network.line.round_trip_ms,
             slow_line=membership.own_network.line.is_slow,
+            streams=self._streams(),
         )
 
     def _signs(self) -> NetworkSigns:

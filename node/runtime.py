@@ -11,7 +11,7 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 
-from node.answers.network import ClockReport
+from node.answers.network import ClockReport, StreamStatus
 from node.answers.status import NodeStatus
 from node.config import Config
 from node.content.homes import HomeGuard
@@ -230,7 +230,7 @@ class Node:
         self.diagnosis = Diagnosis(
             self.membership.server, self.environment, self.membership.check_joined
         )
-        self.doctor = Doctor(self.membership, self.environment, view, relays)
+        self.doctor = Doctor(self.membership, self.environment, view, relays, self._stream_status)
         default = known_default_home()
         guard = HomeGuard(self.home.path, *([default] if default else []))
         self.transfers = TransferLimits(self.config.rate_settings(), self.environment.wall)
@@ -386,9 +386,12 @@ class Node:
             bytes_sent=self.counters.bytes_sent,
             round_trip_ms=self.membership.own_network.line.round_trip_ms,
             slow_line=self.membership.own_network.line.is_slow,
-            streams=self.membership.streams.status(self.gateway.listening, self.gateway.served),
+            streams=self._stream_status(),
             refused=dict(sorted((self.counters.refused + self.sharing.refusals).items())),
         )
+
+    def _stream_status(self) -> StreamStatus:
+        return self.membership.streams.status(self.gateway.listening, self.gateway.served)
 
     def bootstrap_addresses(self) -> tuple[str, ...]:
         """What others may name as `--bootstrap`: `host:port/peer-id`."""

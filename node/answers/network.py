@@ -67,6 +67,20 @@ class ClockReport:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """What goes by TLS streams, for networks that pass no UDP."""
+
+    listening: tuple[Address, ...] = ()
+    """Where this node takes them, by TCP."""
+    served: int = 0
+    """Nodes whose datagrams it forwards now."""
+    gateways: tuple[Address, ...] = ()
+    """The nodes by which this one goes, as UDP is silent; none while UDP works."""
+    failures: tuple[str, ...] = ()
+    """Why the last streams that it tried do not stand."""
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkReport:
     """What this node's network is, as far as the node has found out."""
 
@@ -106,3 +120,4 @@ class NetworkReport:
     """What the fastest quarter of all contacts takes to answer; null until one has."""
     slow_line: bool = False
     """Whether that is so long that this node's own line is slow."""
+    streams: StreamStatus = StreamStatus()

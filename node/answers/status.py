@@ -1,10 +1,10 @@
 """The node itself: its status, its identity, its end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from node.answers.marks import AsBase32, Milliseconds, Seconds, ShownPeerId
-from node.answers.network import ClockReport
+from node.answers.network import ClockReport, StreamStatus
 from protocol.addresses import Address
 
 
@@ -21,20 +21,6 @@ class RelayStatus:
     """How many it forwards in a day at most."""
     rate: int
     """Bytes a second that it forwards at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamStatus:
-    """What goes by TLS streams, for networks that pass no UDP."""
-
-    listening: tuple[Address, ...] = ()
-    """Where this node takes them, by TCP."""
-    served: int = 0
-    """Nodes whose datagrams it forwards now."""
-    gateways: tuple[Address, ...] = ()
-    """The nodes by which this one goes, as UDP is silent; none while UDP works."""
-    failures: tuple[str, ...] = ()
-    """Why the last streams that it tried do not stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +68,7 @@ class NodeStatus:
     """What the fastest quarter of all contacts takes to answer; null until one has."""
     slow_line: bool = False
     """Whether that is so long that this node's own line is slow: all that it does takes longer."""
-    streams: StreamStatus = StreamStatus()
+    streams: StreamStatus = field(default_factory=StreamStatus)
 
 
 @dataclass(frozen=True, slots=True)

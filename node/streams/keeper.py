@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from node.answers.status import StreamStatus
+from node.answers.network import StreamStatus
 from node.net.endpoint import Endpoint
 from node.streams.client import OwnStream, OwnStreams
 from protocol import limits

@@ -41,7 +41,7 @@ def status(home: Path, as_json: bool) -> None:
             ("Own records refused", _counted(told["records_refused"])),
             ("Relay for", _relaying(told["relay"])),
             ("Streams for", counted(told["streams"]["served"], "peer")),
-            ("Without UDP", _streams(told["streams"])),
+            ("Without UDP", networks.without_udp(told["streams"])),
             ("Links", told["links"]),
             ("Traffic sent", output.size(told["bytes_sent"])),
             ("Traffic received", output.size(told["bytes_received"])),
@@ -60,13 +60,6 @@ def _relaying(relay: dict[str, Any]) -> str:
     peers = counted(relay["allocations"], "peer")
     today, most = output.size(relay["bytes_today"]), output.size(relay["bytes_a_day"])
     return f"{peers}, {today} today of {most}, {output.size(relay['rate'])}/s at most"
-
-
-def _streams(streams: dict[str, Any]) -> str:
-    """By which nodes this one goes while UDP is silent, or why by none."""
-    if streams["gateways"]:
-        return f"UDP is silent, so by TLS through {' and '.join(streams['gateways'])}"
-    return "; ".join(streams["failures"]) or "not needed"
 
 
 def _reachable(reachable: bool | None) -> str:

@@ -76,6 +76,7 @@ def _show_network(told: dict[str, Any]) -> None:
             ("UPnP", networks.upnp(told)),
             ("Called through", counted(told["registrars"], "registrar")),
             ("Relays", _relays(told)),
+            ("Without UDP", networks.without_udp(told["streams"])),
             ("Clock", networks.clock(told["clock"])),
             ("Line", networks.line(told)),
         ]

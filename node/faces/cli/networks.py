@@ -117,6 +117,13 @@ def clock(told: dict[str, Any]) -> str:
     return "no sign that it is off"
 
 
+def without_udp(streams: dict[str, Any]) -> str:
+    """By which nodes this one goes while UDP is silent, or why by none."""
+    if streams["gateways"]:
+        return f"UDP is silent, so by TLS through {' and '.join(streams['gateways'])}"
+    return "; ".join(streams["failures"]) or "not needed"
+
+
 def line(told: dict[str, Any]) -> str:
     """How soon others answer, and what it means where that is late."""
     if told.get("round_trip_ms") is None:

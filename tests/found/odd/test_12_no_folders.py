@@ -41,7 +41,13 @@ def test_a_user_without_a_home_uses_one_that_is_named(
     assert status_of("ls", "--home", home) == 0
     out = RunOutput(tmp_path / "home", as_json=False)
     out.running(
-        {"peer_id": "p", "addresses": [], "reachable": False, "bootstrap_addresses": []},
+        {
+            "peer_id": "p",
+            "addresses": [],
+            "reachable": False,
+            "bootstrap_addresses": [],
+            "streams": {"listening": []},
+        },
         "127.0.0.1:1",
         asks_router=False,
     )

@@ -377,6 +377,7 @@ GOLDEN: list[tuple[object, dict[str, Any]]] = [
             },
             "round_trip_ms": None,
             "slow_line": False,
+            "streams": {"listening": [], "served": 0, "gateways": [], "failures": []},
         },
     ),
     (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.answers.network import ClockReport
+from node.answers.network import ClockReport, StreamStatus
 from node.faces.api.forms import to_json
 from node.faces.cli import exits, networks
 from node.links.failure import AttemptReport, LinkAttemptFailed
@@ -37,7 +37,7 @@ def test_the_network_is_told_in_words(node: FakeNode, capsys: pytest.CaptureFixt
     shown = capsys.readouterr().out.splitlines()
     assert [line[:16].rstrip() for line in shown] == [
         *("Your network", "What helps", "Contacts", "IPv4", "IPv6", "UPnP"),
-        *("Called through", "Relays", "Clock", "Line"),
+        *("Called through", "Relays", "Without UDP", "Clock", "Line"),
     ]
     v4 = (
         "192.168.1.5; only answers come in; a router that keeps one port for all contacts; "
@@ -52,9 +52,36 @@ def test_the_network_is_told_in_words(node: FakeNode, capsys: pytest.CaptureFixt
         "no router answers",
         "4 registrars",
         "16 contacts to ask when a link needs one",
+        "not needed",
         "no sign that it is off",
         "not known, as no other node has answered",
     ]
+
+
+@pytest.mark.parametrize(
+    ("streams", "words"),
+    [
+        (StreamStatus(failures=("the proxy asks for a password", "no")), "the proxy asks"),
+        (StreamStatus(gateways=(Address("192.0.2.7", 443),), failures=("no",)), "by TLS through"),
+    ],
+)
+def test_why_streams_failed_is_told_in_the_words_of_status(
+    node: FakeNode,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    streams: StreamStatus,
+    words: str,
+) -> None:
+    node.doctor.report = replace(node.doctor.report, streams=streams)
+    status = replace(node.status(), streams=streams)
+    monkeypatch.setattr(node, "status", lambda: status)
+    told = []
+    for command in ("doctor", "status"):
+        assert status_of(command) == exits.OK
+        (line,) = [one for one in capsys.readouterr().out.splitlines() if "Without UDP" in one]
+        told.append(line.removeprefix("Without UDP").strip())
+    assert words in told[0]
+    assert told[0] == told[1]
 
 
 def test_relays_in_use_are_counted(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,7 @@ async def test_the_status_says_that_the_name_of_the_proxy_is_wrong(tmp_path: Pat
         await until(lambda: blocked.status().streams.failures)
         (told,) = blocked.status().streams.failures
         assert told.startswith("HTTPS_PROXY must be http://host:port")
+        assert blocked.doctor.network().streams == blocked.status().streams
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["one", "both"])
