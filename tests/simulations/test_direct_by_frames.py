@@ -13,6 +13,7 @@ from node.links.restarting.frame_calls import FrameCalls
 from node.overlay.signaling.caller import Caller
 from simulations.internet import Host
 from simulations.internet.carrier import Carrier
+from simulations.internet.lines import Access
 from simulations.residents.whole import WholeResident
 from tests.simulations.pair_world import Town, pair_world, until
 
@@ -155,3 +156,34 @@ async def test_a_change_of_either_network_begins_the_search_anew(
             people[mover].running_node.pool.doubt_links()
         assert await until(lambda: links[0].path.way == "direct") <= 2.0
         assert not calls
+
+
+@pytest.mark.parametrize(
+    ("bytes_s", "most_s"), [(50_000.0, 2.5), (200_000.0, 1.0), (800_000.0, 0.5)]
+)
+async def test_what_is_said_beside_a_transfer_does_not_wait_for_seconds_of_it(
+    tmp_path: Path, bytes_s: float, most_s: float
+) -> None:
+    """As an offer of a restart: 256 kB of the transfer were before it, 7 s on the slowest line."""
+    async with pair_world(tmp_path) as town:
+        people = await town.settled("symmetric", "symmetric")
+        for person in people:
+            town.world.internet.set_access(person.host, Access(bytes_s, bytes_s))
+        link, theirs = await town.linked(*people)
+        waiting: asyncio.Queue[None] = asyncio.Queue()
+        theirs.register(range(64, 65), lambda _: None)
+        theirs.register(range(65, 66), lambda _: waiting.put_nowait(None))
+
+        async def transfer() -> None:
+            while True:
+                link.send(HEAD[:3] + (60_000).to_bytes(2) + bytes(60_000))
+                await link.drained()
+
+        running = asyncio.ensure_future(transfer())
+        await asyncio.sleep(12.0)
+        for _ in range(4):
+            await asyncio.sleep(1.37)
+            link.send(bytes((0x92, 65, 0)))
+            async with asyncio.timeout(most_s):
+                await waiting.get()
+        running.cancel()

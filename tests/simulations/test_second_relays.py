@@ -15,8 +15,10 @@ from protocol.description import Description
 from protocol.identity import PeerId
 from protocol.places.tenure import network_of
 from tests.simulations.pair_world import Talk, Town, pair_world, until
+from tests.simulations.test_direct_by_frames import Transfer
 
 OPENED_S = 6.0
+MENDED_S = 3.0
 NOTICED_S = limits.PATH_CHECK_IDLE_S + 26.0
 """An idle link checks the second relay with the first consent check after so long; the check fails
 after 3.5 s, the other side keeps the new relay after 4 s, and may have checked the old one late."""
@@ -30,7 +32,7 @@ def relays_of(link: Link) -> list[PeerId]:
 
 def take_down(town: Town, relay: PeerId) -> None:
     (gone,) = [one for one in town.publics if one.identity.peer_id == relay]
-    town.world.internet.carrier.partition([gone.host])
+    gone.host.unplug()
 
 
 async def two_relays(links: tuple[Link, ...], gone: PeerId, limit_s: float) -> None:
@@ -75,6 +77,40 @@ async def test_a_new_second_relay_is_found_where_one_of_two_is_gone(
         take_down(town, kept)
         assert await talk.goes_on() < 2.0
         assert links[0].path.relay == new
+
+
+@pytest.mark.parametrize("after_s", [1.0, 8.0])
+async def test_an_idle_link_goes_on_whose_second_relay_and_then_its_first_one_are_gone(
+    tmp_path: Path, after_s: float
+) -> None:
+    """It is not known yet that there is no second one any more."""
+    async with pair_world(tmp_path) as town:
+        links = await town.linked(*await town.settled("symmetric", "symmetric"))
+        await asyncio.sleep(OPENED_S)
+        first, second = relays_of(links[0])
+        take_down(town, second)
+        await asyncio.sleep(after_s)
+        take_down(town, first)
+        assert await Talk(*links).goes_on(10.0) < MENDED_S
+        assert links[0].path.relay not in {first, second}
+
+
+@pytest.mark.parametrize("after_s", [1.0, 8.0])
+async def test_so_does_a_transfer(tmp_path: Path, after_s: float) -> None:
+    async with pair_world(tmp_path) as town:
+        links = await town.linked(*await town.settled("symmetric", "symmetric"))
+        await asyncio.sleep(OPENED_S)
+        first, second = relays_of(links[0])
+        transfer = Transfer(*links)
+        running = asyncio.ensure_future(transfer.run(20.0))
+        await asyncio.sleep(1.0)
+        take_down(town, second)
+        await asyncio.sleep(after_s)
+        transfer.stall_s = 0.0
+        take_down(town, first)
+        await running
+        assert transfer.stall_s < MENDED_S
+        assert links[0].path.relay not in {first, second}
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ CLOSED_BY_PEER = "closed by the peer"
 """How the reason of a channel begins that the peer closed."""
 
 LOW_WATER_BYTES = 256 * 1024
-"""With this much buffered or less, `drained` returns at the latest."""
+"""With this much buffered or less `drained` returns, where the rate of the path tells no better."""
 
 
 class Channel(Protocol):

@@ -44,6 +44,10 @@ if TYPE_CHECKING:  # aiortc is imported for the first link, and an offer's INIT 
 _LOW_WATER_S: Final = 0.02
 """On a fast path so much time's worth stays buffered, while the disk is asked for more."""
 
+_LOW_WATER_SLOW_S: Final = 0.1
+_LOW_WATER_LEAST_BYTES: Final = 32 * 1024
+"""On a slow one no more than this much time's worth, or so little, as what is said next waits."""
+
 _FULL_BYTES: Final = 1000
 """Packets of less are answers, acknowledgements or requests; data that flow fill packets."""
 
@@ -193,8 +197,9 @@ class NativeChannel:
     def _low_water_bytes(self, most_bytes: int | None = None) -> int:
         sender, low = self._association.sender, LOW_WATER_BYTES
         if sender is not None:
-            ahead = min(sender.congestion.pacing_rate * _LOW_WATER_S, self._windows.queue_bytes)
-            low = max(low, int(ahead))
+            rate = sender.congestion.pacing_rate
+            low = max(_LOW_WATER_LEAST_BYTES, min(low, int(rate * _LOW_WATER_SLOW_S)))
+            low = max(low, int(min(rate * _LOW_WATER_S, self._windows.queue_bytes)))
         if most_bytes is not None:
             low = min(low, most_bytes)
         self._association.set_buffered_amount_low(STREAM, low)
