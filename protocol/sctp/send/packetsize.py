@@ -33,7 +33,6 @@ _RAISE_S = 600.0
 _AFTER_BLACK_HOLE_S = 60.0
 _LOST_MIN = 4
 _TESTS = 2
-_ROUNDS = 3
 
 
 class PacketSize:
@@ -139,23 +138,10 @@ class LargePackets:
     arrived that left after the last large one to do so. If these are lost too, size is the reason:
     where a tenth is lost that happens by chance after one pause in a hundred.
 
-    `has_arrived`: one has since the packets grew, so that not only probes of the size pass. Then a
-    false alarm costs a round trip. Else it costs a minute, and a queue that stays full, as where
-    several links begin on one line, takes small packets rather than large ones. So it takes three
-    rounds, each of what left since the last loss was known: a small one arrives, and large ones
-    that left after it do not.
+    `has_arrived`: one has since the packets grew, so that not only probes of the size pass.
     """
 
-    __slots__ = (
-        "_arrived_at",
-        "_known_at",
-        "_lost",
-        "_lost_alive",
-        "_rounds",
-        "_small_at",
-        "_tests",
-        "has_arrived",
-    )
+    __slots__ = ("_arrived_at", "_lost", "_lost_alive", "_small_at", "_tests", "has_arrived")
 
     def __init__(self) -> None:
         self.has_arrived = False
@@ -164,14 +150,8 @@ class LargePackets:
     def forget(self, now: float) -> None:
         """What has left until now tells nothing of what comes."""
         self._arrived_at = now
-        self._lost = self._rounds = 0
-        self._begin_round(now)
-
-    def _begin_round(self, now: float) -> None:
-        """What has left until now is known to be lost, or to have arrived."""
-        self._known_at = now
         self._small_at = inf
-        self._lost_alive = self._tests = 0
+        self._lost = self._lost_alive = self._tests = 0
 
     def grow(self) -> None:
         """Packets are larger from now on."""
@@ -182,17 +162,14 @@ class LargePackets:
         if is_large:
             self.forget(max(left_at, self._arrived_at))
             self.has_arrived = True
-        elif left_at > self._known_at:
+        elif left_at > self._arrived_at:
             self._small_at = min(self._small_at, left_at)
 
-    def lost(self, left_at: float, now: float) -> None:
-        """One that left then is known to be lost by now."""
+    def lost(self, left_at: float) -> None:
+        """One that left then has been lost."""
         if left_at > self._arrived_at:
             self._lost += 1
             self._lost_alive += left_at >= self._small_at
-        if self._lost_alive == _TESTS:
-            self._rounds += 1
-            self._begin_round(now)
 
     def are_doubtful(self, in_flight: int = 0) -> bool:
         """Whether so many were lost, counting these, that what is repeated should leave small."""
@@ -207,4 +184,4 @@ class LargePackets:
     @property
     def are_swallowed(self) -> bool:
         """Whether size is the reason, as far as can be told."""
-        return self.are_doubtful() and self._rounds >= (1 if self.has_arrived else _ROUNDS)
+        return self.are_doubtful() and self._lost_alive >= _TESTS

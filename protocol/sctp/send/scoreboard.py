@@ -265,7 +265,7 @@ class Scoreboard:
                 break
             else:
                 resent.popleft()
-                self._lose(index, now)
+                self._lose(index)
         suspects = self._suspects
         while suspects:
             tsn = suspects[0]
@@ -279,7 +279,7 @@ class Scoreboard:
                 break
             else:
                 suspects.popleft()
-                self._lose(index, now)
+                self._lose(index)
         return self.lost_bytes + self.away_bytes - before, again_at
 
     def _lost_at(self, departure: Departure, wait_s: float) -> float:
@@ -288,23 +288,23 @@ class Scoreboard:
     def _settled(self, tsn: int) -> bool:
         return tsn <= self.cumulative or self.marks[tsn - self.base] != IN_FLIGHT
 
-    def _lose(self, index: int, now: float) -> None:
+    def _lose(self, index: int) -> None:
         size = len(self.chunks[index])
-        self._vanished(index, size, now)
+        self._vanished(index, size)
         self.lost_bytes += size
         self.lost.append(self.base + index)
 
-    def _vanished(self, index: int, size: int, now: float) -> None:
+    def _vanished(self, index: int, size: int) -> None:
         """What was in flight is lost."""
         self.marks[index] = LOST
         if self._landed(index, size) and self.is_large[index]:
-            self.large_packets.lost(self.departures[index].at, now)
+            self.large_packets.lost(self.departures[index].at)
 
-    def lose_large(self, now: float) -> None:
+    def lose_large(self) -> None:
         """What is in flight in large packets is lost, for the path swallows these."""
         for index in range(max(self.cumulative + 1 - self.base, 0), len(self.marks)):
             if self.is_large[index] and self.marks[index] == IN_FLIGHT:
-                self._lose(index, now)
+                self._lose(index)
 
     @property
     def large_in_flight(self) -> int:
@@ -328,7 +328,7 @@ class Scoreboard:
             and self.departures[index].at < sent_before
         )
 
-    def lose_all(self, now: float) -> None:
+    def lose_all(self) -> None:
         """A timeout: everything in flight is lost.
 
         When the first chunk had been acknowledged by a gap block, the peer has thrown away what it
@@ -339,7 +339,7 @@ class Scoreboard:
         reneged = first < len(marks) and marks[first] == ACKNOWLEDGED
         for index in range(first, len(marks)):
             if marks[index] == IN_FLIGHT:
-                self._vanished(index, len(self.chunks[index]), now)
+                self._vanished(index, len(self.chunks[index]))
             elif not (reneged and marks[index] == ACKNOWLEDGED):
                 continue
             marks[index] = LOST

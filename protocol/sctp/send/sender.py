@@ -262,7 +262,7 @@ class Sender:
             core.inbox.add(PathNarrowed(large_packets.has_arrived))
             core.set_packet_bytes(packet_bytes)
             self.set_packet_bytes(packet_bytes)
-            self.board.lose_large(now)
+            self.board.lose_large()
             large_packets.forget(now)
 
     def _rearm(self, now: float) -> None:
@@ -341,7 +341,7 @@ class Sender:
         self.timeouts += 1
         self._timeouts_in_row += 1
         self.silent_since = min(self.silent_since, now)
-        board.lose_all(now)
+        board.lose_all()
         if self._forward_tsn:
             self._flight.partial.on_sack(board)
         return True

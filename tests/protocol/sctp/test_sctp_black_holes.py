@@ -6,17 +6,9 @@ import pytest
 
 from protocol.sctp import chunks
 from protocol.sctp.association import Association
-from protocol.sctp.config import Role
 from protocol.sctp.send.packetsize import PACKET_SIZES
-from tests.protocol.sctp.model_link import (
-    Bottleneck,
-    Direction,
-    Faults,
-    World,
-    chunks_of,
-    make_association,
-)
-from tests.protocol.sctp.model_paths import Journey, MovingHost, Route, settle
+from tests.protocol.sctp.model_link import Faults, chunks_of
+from tests.protocol.sctp.model_paths import Journey, Route, settle
 
 _SMALL, _LARGE = PACKET_SIZES[0], PACKET_SIZES[-1]
 _ROUTE = Route(0.05, 1e6)
@@ -142,59 +134,6 @@ def test_bursts_of_losses_never_look_like_that(seed: int) -> None:
     assert journey.client.size.packet_bytes == _LARGE
 
 
-@pytest.mark.parametrize("seed", [8, 14, 16])
-def test_several_flows_that_begin_on_one_full_line_do_not_look_like_that(seed: int) -> None:
-    """Their queue had no room for the large packets of some, and room for small ones: of 540 such
-    flows four left in small packets for a minute.
-    """
-    world, random = World(), Random(seed)
-    line = Bottleneck(1.25e6, 25_000)
-    clients = [_beginner(world, line, 100 * seed + number, random) for number in range(12)]
-    world.run(2.0)
-    assert line.dropped > 1000
-    for client in clients:
-        assert client.size.next_at < world.now + 10.0 or client.size.packet_bytes > _SMALL
-
-
-def _beginner(world: World, line: Bottleneck, seed: int, random: Random) -> MovingHost:
-    """The sender of one flow by a line that others use, from 5 ms on."""
-    client = MovingHost(world, make_association(Role.CLIENT, seed, own_peer=True))
-    server = MovingHost(world, make_association(Role.SERVER, seed + 5000, own_peer=True))
-    client.peer, server.peer = server, client
-    client.direction = Direction(world, random, line, 0.01)
-    server.direction = Direction(world, random, Bottleneck(), 0.01)
-
-    def begin() -> None:
-        for host in (client, server):
-            host.association.connect(world.now)
-            host.flush()
-        client.feed()
-        client.flush()
-
-    world.at(0.005 * random.random(), begin)
-    return client
-
-
-@pytest.mark.parametrize("rtt_s", [0.005, 0.05, 0.15])
-def test_a_path_that_takes_large_probes_and_no_large_data_is_noticed_as_well(rtt_s: float) -> None:
-    journey = Journey(Route(rtt_s, 1e6))
-    client = journey.client
-    send = client._send
-
-    def without_large_data(datagram: bytes) -> None:
-        first = chunks_of([datagram])[0][0]
-        if len(datagram) <= _SMALL or first != chunks.DATA:
-            send(datagram)
-
-    client._send = without_large_data  # type: ignore[method-assign]
-    client.feed()
-    journey.run(5.0)
-    assert client.size.packet_bytes == _SMALL
-    assert len(client.narrowed_at) == 1
-    assert journey.server.longest_stall_s(rtt_s + 0.2, 5.0) <= 1.0
-    settle(journey)
-
-
 def test_pauses_of_the_path_do_not_look_like_that() -> None:
     """What is repeated first after them is small, but large packets pass as well."""
     journey = _journey(_ROUTE)
@@ -249,7 +188,7 @@ def _lost_flight(journey: Journey) -> Association:
     journey.run(0.05)
     association = journey.client.association
     assert association.sender is not None
-    association.sender.board.lose_all(0.0)
+    association.sender.board.lose_all()
     return association
 
 

@@ -272,7 +272,7 @@ def test_scoreboard_accounts_for_every_byte(seed: int) -> None:
                 board.lost.popleft()
                 board.departed_again(lost_tsn, Departure(now, 0, 0.0, 0.0, False, True, board.path))
             elif random.random() < 0.2:
-                board.lose_all(0.0)
+                board.lose_all()
         first = board.cumulative + 1 - board.base
         by_mark = dict.fromkeys(range(4), 0)
         for chunk, mark in zip(board.chunks[first:], board.marks[first:], strict=True):
@@ -339,7 +339,7 @@ def test_scoreboard_takes_back_what_a_peer_reneges_on() -> None:
     board = sent_board(4)
     board.acknowledge(-1, (1, 2), 0.1, 0.1)
     assert board.flight_bytes == 40
-    board.lose_all(0.0)
+    board.lose_all()
     assert list(board.lost) == [0, 1, 2, 3]
 
 

@@ -5,7 +5,7 @@ from math import inf
 import pytest
 
 from protocol.sctp import limits
-from protocol.sctp.send.packetsize import LOOPBACK_SIZES, PACKET_SIZES, LargePackets, PacketSize
+from protocol.sctp.send.packetsize import LOOPBACK_SIZES, PACKET_SIZES, PacketSize
 
 
 def search(size: PacketSize, carries: int, now: float, until: float) -> list[int]:
@@ -168,37 +168,3 @@ def test_another_path_has_no_past() -> None:
     search(size, 1432, 40.0, 41.0)
     size.narrowed(50.0, had_carried=True)
     assert size.next_at == 50.0
-
-
-def _lose_a_round(packets: LargePackets, now: float) -> None:
-    """Large packets are lost that left between small ones, and before a small one that arrives."""
-    for _ in range(4):
-        packets.lost(now, now + 0.1)
-    packets.arrived(now + 0.2, is_large=False)
-    for _ in range(2):
-        packets.lost(now + 0.3, now + 0.4)
-
-
-@pytest.mark.parametrize(("has_arrived", "rounds"), [(True, 1), (False, 3)])
-def test_a_size_that_only_probes_passed_in_is_blamed_after_three_rounds(
-    has_arrived: bool, rounds: int
-) -> None:
-    packets = LargePackets()
-    if has_arrived:
-        packets.arrived(0.5, is_large=True)
-    for number in range(1, rounds + 1):
-        assert not packets.are_swallowed
-        _lose_a_round(packets, float(number))
-    assert packets.are_swallowed
-    packets.arrived(rounds + 0.35, is_large=True)
-    assert not packets.are_swallowed
-
-
-def test_what_left_before_the_last_loss_was_known_makes_no_further_round() -> None:
-    """A full queue is full for all that is in flight."""
-    packets = LargePackets()
-    _lose_a_round(packets, 1.0)
-    packets.arrived(1.35, is_large=False)
-    for _ in range(20):
-        packets.lost(1.36, 1.5)
-    assert not packets.are_swallowed
