@@ -198,7 +198,7 @@ class NativeChannel:
         sender, low = self._association.sender, LOW_WATER_BYTES
         if sender is not None:
             rate = sender.congestion.pacing_rate
-            low = max(_LOW_WATER_LEAST_BYTES, min(low, int(rate * _LOW_WATER_SLOW_S)))
+            low = max(_LOW_WATER_LEAST_BYTES, int(min(low, rate * _LOW_WATER_SLOW_S)))
             low = max(low, int(min(rate * _LOW_WATER_S, self._windows.queue_bytes)))
         if most_bytes is not None:
             low = min(low, most_bytes)

@@ -114,6 +114,10 @@ async def test_on_a_fast_path_more_stays_buffered_than_on_a_slow_one() -> None:
             abort=channel._association.abort,
             datagrams_to_send=channel._association.datagrams_to_send,
         )
+        assert channel._low_water_bytes() == 100_000
+        control.pacing_rate = 1e4
+        assert channel._low_water_bytes() == 32 * 1024
+        control.pacing_rate = 1e7
         assert channel._low_water_bytes() == 256 * 1024
         control.pacing_rate = 1e8
         assert channel._low_water_bytes() == 2_000_000
