@@ -270,6 +270,7 @@ class Node:
             fingerprint=self._certificate.fingerprint,
             contacts=self.membership.server.contact_addresses,
             worth=self._usefulness.worth,
+            gone=self.membership.relay.client_gone,
         )
 
     @property

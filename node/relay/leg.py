@@ -7,6 +7,8 @@ from another address of ours too, has the same one, and the links over it go on.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from math import inf
+from typing import Final
 
 from node.counters import Counters
 from node.net.endpoint import Endpoint
@@ -23,6 +25,12 @@ from protocol.turn.events import Allocated, AllocationLost, CredentialsAging
 from protocol.turn.grant import RelayGrant
 
 _log = logging.getLogger(__name__)
+
+_AGAIN_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Before each attempt to make it again: in all as long as the links that go by it may wait."""
+
+_STOOD_S: Final = 5.0
+"""One that stood for so long is made again at once."""
 
 AskGrant = Callable[[Contact], Awaitable[RelayGrant]]
 """Asks a contact for credentials; raises ModswarmError."""
@@ -67,6 +75,8 @@ class RelayLeg:
         self._peers: dict[Address, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_ended = False
+        self._allocated_at = inf
+        self._losses = 0
         self._ready: asyncio.Future[RelayPort] = self._loop.create_future()
         tasks.start(self._open(), name=f"allocate at {relay.address}")
 
@@ -127,7 +137,10 @@ class RelayLeg:
 
     # The life of the allocation ---------------------------------------------------------------
 
-    async def _open(self) -> None:
+    async def _open(self, pause_s: float = 0.0) -> None:
+        await asyncio.sleep(pause_s)
+        if self._is_ended:
+            return
         asked_at = self._loop.time()
         try:
             grant = await self._ask(self.relay)
@@ -160,16 +173,25 @@ class RelayLeg:
         turn.renew(grant, self._loop.time())
 
     def _lost(self, reason: str) -> None:
-        """Make the allocation again if it stood; else it is lost for good."""
-        self._turn = None
-        if self._port is None or self._is_ended:
+        """Make the allocation again if it stood; else it is lost for good.
+
+        At once, but after growing pauses where that is refused, or does not last: an earlier one of
+        ours may be in its way for a while.
+        """
+        if self._loop.time() - self._allocated_at >= _STOOD_S:
+            self._losses = 0
+        self._turn, self._allocated_at = None, inf
+        if self._port is None or self._is_ended or self._losses >= len(_AGAIN_S):
             self._end(reason)
             return
+        pause_s = _AGAIN_S[self._losses]
+        self._losses += 1
         _log.info("allocating again at %s: %s", self.relay.address, reason)
-        self._tasks.start(self._open(), name=f"allocate again at {self.relay.address}")
+        self._tasks.start(self._open(pause_s), name=f"allocate again at {self.relay.address}")
 
     def _allocated(self, relayed: Address) -> None:
         base = self._endpoint.port_to(self.relay.address)
+        self._allocated_at = self._loop.time()
         if relayed != self._relayed:
             self.close()
         elif base is None:

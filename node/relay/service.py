@@ -101,6 +101,10 @@ class RelayService:
         """Whether a client at this address has an allocation here."""
         return self._turn.table.has_client(address, self._time())
 
+    def client_gone(self, client: Address, local: Address) -> None:
+        """The stream by which a client came, to `local`, has ended."""
+        self._turn.client_gone((client, local))
+
     # What peers ask ---------------------------------------------------------------------------
 
     def grant(self, peer_id: PeerId, address: Address) -> RelayGrant:

@@ -47,7 +47,8 @@ _LOCALS = "100::5:0:0"
 class StreamGateway:
     """`contacts` names the addresses of contacts now, `worth` says what a peer was worth.
 
-    `fingerprint`: of the certificate that it shows.
+    `fingerprint`: of the certificate that it shows. `gone` is told of each stream that has ended:
+    its client's address, and what was local to it.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class StreamGateway:
         fingerprint: bytes,
         contacts: Callable[[], frozenset[Address]],
         worth: Callable[[PeerId, float], float],
+        gone: Callable[[Address, Address], None],
     ) -> None:
         self._terms = StreamTerms(identity, fingerprint, puzzle_bits)
         self._environment = environment
@@ -68,6 +70,7 @@ class StreamGateway:
         self._counters = counters
         self._contacts = contacts
         self._worth = worth
+        self._gone = gone
         self._tasks = TaskOwner("streams")
         self._arrivals = Arrivals()
         self._unproved = UnprovedAddresses()
@@ -248,6 +251,7 @@ class StreamGateway:
     def _forget(self, stream: ForwardedStream) -> None:
         if self._served.get(stream.peer_id) is stream:
             del self._served[stream.peer_id], self._since[stream.peer_id]
+            self._gone(stream.client, stream.local)
 
     def _own_addresses(self) -> frozenset[Address]:
         found: list[Address] = []

@@ -139,6 +139,13 @@ class TurnServer:
             return self._unproved.checked(answer, data, source, now)
         return self._act(message, account, source, local, now)
 
+    def client_gone(self, five_tuple: FiveTuple) -> None:
+        """Nothing more comes from this client: end its allocation, or it would count for one that
+        is in use, and the same peer be refused another.
+        """
+        self.table.end(five_tuple)
+        self.forwarder.changed()
+
     # Indications ----------------------------------------------------------------------------
 
     def _indicated(

@@ -113,6 +113,11 @@ class AllocationTable:
         self._by_five_tuple[allocation.five_tuple] = allocation
         self._by_relayed.setdefault(allocation.relayed, []).append(allocation)
 
+    def end(self, five_tuple: FiveTuple) -> None:
+        """Forget the allocation of a five-tuple, if there is one."""
+        if (found := self._by_five_tuple.get(five_tuple)) is not None:
+            self.remove(found)
+
     def remove(self, allocation: Allocation) -> None:
         """Forget an allocation."""
         del self._by_five_tuple[allocation.five_tuple]

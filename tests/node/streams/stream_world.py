@@ -57,6 +57,7 @@ class Scene:
                 fingerprint=load_or_create(path, environment).fingerprint,
                 contacts=lambda: self.contacts,
                 worth=lambda peer_id, _: self.worth.get(peer_id, 0.0),
+                gone=lambda *_: None,
             )
             await self.gateway.start(path)
         self.counters = counters

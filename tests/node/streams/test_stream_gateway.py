@@ -35,7 +35,14 @@ GATEWAY, *CLIENTS = map(Identity, SEEDS)
 class Scene:
     """A gateway whose overlay keeps what it gets."""
 
-    def __init__(self, endpoint: Endpoint, gateway: StreamGateway, counters: Counters) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        gateway: StreamGateway,
+        counters: Counters,
+        gone: list[tuple[Address, Address]],
+    ) -> None:
+        self.gone = gone
         self.endpoint = endpoint
         self.gateway = gateway
         self.counters = counters
@@ -71,6 +78,7 @@ async def scene(
     tmp_path: Path, worth: Callable[..., float] = lambda *_: 0.0
 ) -> AsyncIterator[Scene]:
     counters = Counters()
+    gone: list[tuple[Address, Address]] = []
     endpoint = Endpoint(counters, FREE)
     await endpoint.open(LOOPBACK)
     path = tmp_path / "certificate.pem"
@@ -81,10 +89,11 @@ async def scene(
         fingerprint=fingerprint,
         contacts=frozenset,
         worth=worth,
+        gone=lambda client, local: gone.append((client, local)),
     )
     await gateway.start(path)
     try:
-        yield Scene(endpoint, gateway, counters)
+        yield Scene(endpoint, gateway, counters, gone)
     finally:
         await gateway.close()
         await endpoint.close()
@@ -102,8 +111,10 @@ async def test_datagrams_go_both_ways_between_the_ends(tmp_path: Path) -> None:
         one.endpoint.sendto(b"\xd0 back", source)
         await until(lambda: client.read)
         assert client.read == [(b"\xd0 back", one.address)]
+        assert one.gone == []
         stream.port.close()
         await until(lambda: client.ended and not one.gateway.served)
+        assert [client for client, _ in one.gone] == [source], "with it ends what it allocated"
         one.endpoint.sendto(b"\xd0 late", source)
         assert one.endpoint.port_to(source) is one.endpoint.port_at(one.address)
 
