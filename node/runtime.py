@@ -41,6 +41,7 @@ from node.overlay.settings import OverlaySettings
 from node.overlay.signaling.witnesses import Witnesses
 from node.sharing import Sharing
 from node.streams.gateway import StreamGateway
+from node.streams.ways import StreamWays
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.causes.clock import clock_sentence
@@ -211,7 +212,9 @@ class Node:
             self._certificate,
             settings,
             LinkPaths(
-                endpoint, self.environment, settings, view, relays, self.membership.server.wire.line
+                *(endpoint, self.environment, settings, view, relays),
+                self.membership.server.wire.line,
+                StreamWays(self.membership.own_streams, self.gateway),
             ),
             LinkPunching(
                 endpoint,

@@ -210,7 +210,8 @@ class Membership:
 
     async def call(self, peer_id: PeerId, describe: Describe) -> CallResult:
         """Offer a link to a peer (`Caller.call`); raises Unreachable without a node to ask."""
-        if self.unanswered_because is Cause.NO_NODE_KNOWN:
+        is_alone = self.unanswered_because is Cause.NO_NODE_KNOWN
+        if is_alone and not self.server.is_only_contact():
             raise Unreachable(cause=Cause.NO_NODE_KNOWN)
         return await self.caller.call(peer_id, describe)
 
@@ -245,6 +246,7 @@ class Membership:
         self.listen()
         for work, name in (
             (self.joining.run(), "join"),
+            (self._be_joined_through(), "be joined through"),
             (self._when_joined(self.republisher.run), "republish records"),
             (self._when_joined(self.lineages.storing.run), "store lineages again"),
             (self._when_joined(self.lineages.publisher.run), "renew lineages"),
@@ -292,6 +294,11 @@ class Membership:
         await self.relay.close()
         self.own_streams.close()
         await self.endpoint.close()
+
+    async def _be_joined_through(self) -> None:
+        """A first node has joined as well once a peer behind a NAT has, which is no contact."""
+        await self.server.registrar.has_registered.wait()
+        self.joining.joined.set()
 
     async def _when_joined(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await self.joined.wait()

@@ -140,6 +140,7 @@ class OverlayServer(Server):
             self._environment,
             lookup=partial(self.lookup, paths=self.settings.paths),
             some_contacts=self.some_contacts,
+            is_only_contact=self.is_only_contact,
             sybil_regions=self.sybil_regions,
             own_clock=self.own_clock,
             networks_of=self.settings.networks_of,
@@ -197,6 +198,13 @@ class OverlayServer(Server):
     def speaks(self, family: int) -> bool:
         """Whether there is a socket of this address family (4 or 6)."""
         return bool(self._families & FAMILY_BITS[family])
+
+    def is_only_contact(self) -> bool:
+        """Whether this node knows no contact, and peers behind NATs have joined through it.
+
+        What they publish stands here, and they are called as registered here.
+        """
+        return not len(self.tables) and bool(self.registrar.registered())
 
     def untranslated(self, address: Address) -> Address:
         """The IPv4 address that stands for one which a NAT64 translates; any other as it is."""

@@ -8,6 +8,7 @@ gateway     takes streams: who has a place
 serving     one stream that is served: its sockets, and what it may send
 arrivals    connections that have proved no peer yet
 client      a node's own streams, by the gateway
+ways        the streams that lead to a peer itself, for links with it
 hinted      who may take streams by the links that are fetched now
 keeper      when UDP is silent: two streams, and back to UDP
 """

@@ -14,6 +14,7 @@ from node.net.endpoint import Endpoint
 from node.net.udp.port import Arrival
 from node.streams.dialing import StreamDialer
 from node.streams.port import StreamPort
+from node.streams.ways import StreamWay, own_base
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import ModswarmError, NotPermitted, StreamFailed
@@ -26,10 +27,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OwnStream:
-    """A stream to the gateway whose address by UDP is `gateway`."""
+    """A stream to the gateway at this address of UDP. `base` is where its port stands."""
 
     peer_id: PeerId
     gateway: Address
+    base: Address
     port: StreamPort
 
 
@@ -51,6 +53,7 @@ class OwnStreams:
         self._opening: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
         self._asking: WeakValueDictionary[PeerId, asyncio.Lock] = WeakValueDictionary()
         self._places: dict[PeerId, Address] = {}
+        self._made = 0
         self.failures: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -59,6 +62,13 @@ class OwnStreams:
     def all(self) -> list[OwnStream]:
         """Those that stand."""
         return list(self._open.values())
+
+    def way_to(self, peer_id: PeerId) -> StreamWay | None:
+        """The stream to a gateway, if there is one."""
+        for stream in self._open.values():
+            if stream.peer_id == peer_id:
+                return StreamWay(stream.base, stream.gateway, is_of_udp=True)
+        return None
 
     async def open(self, gateway: Address, expected: PeerId | None) -> OwnStream:
         """The stream to a gateway, made if there is none; raises StreamFailed, BadConfig.
@@ -97,21 +107,25 @@ class OwnStreams:
         peer_id = peer_id_of(opened.public_key)
         self._give_up(gateway, but=peer_id)  # another one may answer at 443 of its host
 
+        self._made += 1
+        base = own_base(self._made)
+
         def ended() -> None:
             self._ended(stream)
 
         port = StreamPort(
             *(opened.connection, gateway, self._counters),
-            lambda framed: self._take(gateway, framed),
+            lambda framed: self._take(gateway, base, framed),
             asks=True,
             ended=ended,
             writable=self._endpoint.writable,
         )
-        stream = OwnStream(peer_id, gateway, port)
+        stream = OwnStream(peer_id, gateway, base, port)
         if port.is_closing():
             self._give_up(gateway)
             raise StreamFailed(f"{gateway} ended the stream at once")
         self._open[gateway] = stream
+        self._endpoint.add_port(base, port)
         self._endpoint.route(gateway, port)
         _log.info("a stream to %s stands", gateway)
         return stream
@@ -131,21 +145,25 @@ class OwnStreams:
         if self._open.get(stream.gateway) is stream:
             del self._open[stream.gateway]
             self._give_up(stream.gateway)
+            self._endpoint.remove_port(stream.base)
             self._endpoint.route_no_more(stream.gateway, stream.port)
             _log.info("the stream to %s has ended", stream.gateway)
             self._tell_ended(stream)
 
-    def _take(self, gateway: Address, framed: list[Framed]) -> None:
+    def _take(self, gateway: Address, base: Address, framed: list[Framed]) -> None:
         """Pass on what came by a gateway, which may say of others only what is of the overlay."""
+        own: list[Arrival] = []
         burst: list[Arrival] = []
         for buffer, size, address in framed:
             try:
-                if address is not None:
-                    check_heard(buffer[::size], address, gateway.host)
+                if address is None:
+                    own.append((buffer, size, gateway))
+                    continue
+                check_heard(buffer[::size], address, gateway.host)
+                burst.append((buffer, size, address))
             except NotPermitted as error:
                 self._counters.refuse(error)
-            else:
-                burst.append((buffer, size, address or gateway))
+        self._endpoint.demux.burst_received(own, base)
         local = self._endpoint.addresses.get(gateway.family, gateway)
         self._endpoint.demux.burst_received(burst, local)
 

@@ -14,6 +14,7 @@ from node.streams.arrivals import REFUSALS, Arrivals
 from node.streams.connection import StreamConnection
 from node.streams.serving import ForwardedStream
 from node.streams.tls import check_alpn, gateway_context, shown_in
+from node.streams.ways import StreamWay, served_base
 from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address
@@ -39,9 +40,6 @@ _RULE = PlaceRule(
     for_own=0,
     per_network=limits.STREAMS_PER_NETWORK,
 )
-
-_LOCALS = "100::5:0:0"
-"""Of the discard-only prefix, as relayed addresses are: no packet goes there."""
 
 
 class StreamGateway:
@@ -202,9 +200,9 @@ class StreamGateway:
             knows=lambda address: address in self._contacts(),
             own_addresses=self._own_addresses(),
         )
-        local = Address(f"{_LOCALS}{self._made:x}", 1)
+        base = served_base(self._made)
         stream = ForwardedStream(
-            *(peer_id, connection, local, self._endpoint, self._counters, forwarding),
+            *(peer_id, connection, base, self._endpoint, self._counters, forwarding),
             self._forget,
         )
         now = self._now()
@@ -222,6 +220,11 @@ class StreamGateway:
             raise LinkClosed("the client left within its handshake")
         connection.send(verdict(0))
         stream.start()
+
+    def way_to(self, peer_id: PeerId) -> StreamWay | None:
+        """The stream that this node serves a peer, if it serves one."""
+        stream = self._served.get(peer_id)
+        return None if stream is None else StreamWay(stream.base, stream.client, is_of_udp=False)
 
     def _make_room(self, peer_id: PeerId, connection: StreamConnection) -> None:
         now = self._now()

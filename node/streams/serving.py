@@ -17,7 +17,7 @@ from protocol.streams.framing import Framed
 
 
 class ForwardedStream:
-    """A client is to this node at `client`, its address of TCP; `local` is the way to it.
+    """A client is to this node at `client`, its address of TCP; the port at `base` leads to it.
 
     What it sends to this node goes through the demultiplexer as if it had come by UDP, and what is
     sent to that address goes back by the stream.
@@ -27,7 +27,7 @@ class ForwardedStream:
         self,
         peer_id: PeerId,
         connection: StreamConnection,
-        local: Address,
+        base: Address,
         endpoint: Endpoint,
         counters: Counters,
         forwarding: StreamForwarding,
@@ -35,7 +35,7 @@ class ForwardedStream:
     ) -> None:
         self.peer_id = peer_id
         self.client = connection.remote
-        self.local = local
+        self.base = base
         self._connection = connection
         self._endpoint = endpoint
         self._counters = counters
@@ -65,7 +65,7 @@ class ForwardedStream:
             writable=self._endpoint.writable,
         )
         if not port.is_closing():
-            self._endpoint.add_port(self.local, port)
+            self._endpoint.add_port(self.base, port)
             self._endpoint.route(self.client, port, self._heard_by_udp)
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class ForwardedStream:
 
     def _ended(self) -> None:
         if self._port is not None:
-            self._endpoint.remove_port(self.local)
+            self._endpoint.remove_port(self.base)
             self._endpoint.route_no_more(self.client, self._port)
         self.close()
         self._tell_ended(self)
@@ -95,7 +95,7 @@ class ForwardedStream:
         for buffer, size, address in framed:
             if address is None:
                 # The client's address is where this node's answers go.
-                self._endpoint.demux.burst_received([(buffer, size, self.client)], self.local)
+                self._endpoint.demux.burst_received([(buffer, size, self.client)], self.base)
                 continue
             for datagram in split(buffer, size):
                 self._forward(datagram, address)

@@ -38,8 +38,8 @@ class Base:
 
     def reaches(self, remote: Address) -> bool:
         """Whether a check may go from here to an address of the peer."""
-        if self.peer is not None and self.peer != remote:
-            return False
+        if self.peer is not None:
+            return self.peer == remote
         return may_pair(self.address, self.kind, remote)
 
     def hears(self, source: Address) -> bool:
@@ -48,8 +48,8 @@ class Base:
         Unlike `reaches` also between loopback and other addresses: a peer on this machine may send
         from any of them, and no other machine can send from loopback.
         """
-        if self.peer is not None and self.peer != source:
-            return False
+        if self.peer is not None:
+            return self.peer == source
         return may_pair_heard(self.address, self.kind, source)
 
 

@@ -250,7 +250,10 @@ class RunOutput:
         if self._as_json:
             self._event("joined", **status)
             return
-        click.echo(f"Joined the overlay: {counted(status['contacts'], 'contact')}.")
+        if status["contacts"]:
+            click.echo(f"Joined the overlay: {counted(status['contacts'], 'contact')}.")
+        else:
+            click.echo("Another node has joined through this one.")
 
     def clock(self, sentence: str) -> None:
         """What contacts say of the clock; nothing: that it is right again."""

@@ -14,8 +14,8 @@ from protocol.places.tenure import RELAYED, network_of
 class FoundPath:
     """The two addresses of a pair (RFC 8445), and how each was learned.
 
-    By a relay both are that of the relay, whose id is `relay`; `by_stream`: which this node reaches
-    by a TLS stream.
+    By a relay both are that of the relay, whose id is `relay`. `by_stream`: it goes by a TLS stream
+    to that relay or, without one, between the two peers.
     """
 
     local: Address
@@ -27,10 +27,11 @@ class FoundPath:
 
     @property
     def kind(self) -> PathClass:
-        """Direct, or relayed where either address is a relay's, or by a stream to that relay."""
-        if CandidateKind.RELAYED not in (self.local_type, self.remote_type):
-            return PathClass.DIRECT
-        return PathClass.STREAM if self.by_stream else PathClass.RELAYED
+        """By a stream, else direct, or relayed where either address is that of a relay."""
+        if self.by_stream:
+            return PathClass.STREAM
+        is_relayed = CandidateKind.RELAYED in (self.local_type, self.remote_type)
+        return PathClass.RELAYED if is_relayed else PathClass.DIRECT
 
     @property
     def way(self) -> str:

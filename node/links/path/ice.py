@@ -8,6 +8,7 @@ from node.links.path.doubted import DoubtedPath
 from node.links.path.found_path import FoundPath, MeasuredPath
 from node.links.path.naming import PairNames
 from node.links.path.paths import LinkPaths, named
+from node.links.path.peer_streams import PeerStreams
 from node.links.path.remote_candidates import in_order
 from node.links.punching.run import PunchRun
 from node.links.punching.runs import PunchRuns
@@ -80,6 +81,7 @@ class IcePath(DoubtedPath):
         self._punches = PunchRuns()
         self.relays = RelayRun(paths.relays, peer, self.agent, self.flush, self._look_for_spare)
         self._names = PairNames(self.agent, self.relays.relay_at)
+        self._streams = PeerStreams(paths.streams, peer, self.agent)
         self._restarts = False
         self._link_changed: Callable[[], None] = lambda: None
         self.ended_by: Cause | None = None
@@ -124,6 +126,8 @@ class IcePath(DoubtedPath):
         now = self._loop.time()
         for one in candidates:
             self.agent.add_local(one.kind, one.address, one.base, now)
+        if not self._paths.relayed_only:
+            self._streams.begin(now)
         ufrag, password = self._credentials
         return Description(ufrag, password, fingerprint, role, named(candidates))
 
@@ -156,6 +160,7 @@ class IcePath(DoubtedPath):
         theirs = () if self._avoids_direct else remote.candidates
         for candidate in in_order(theirs, ours):
             self.agent.add_remote(CandidateKind(candidate.kind), candidate.address, now)
+        self._streams.name(now)
         if not self.relays.under_way:
             self.agent.end_of_candidates()
         self.flush()

@@ -53,7 +53,7 @@ class PairNames:
 
     def as_now(self, path: FoundPath, base: Address) -> FoundPath:
         """The same pair: the way to its relay may be another one by now."""
-        by_stream = path.relay is not None and self._agent.goes_by_stream(base)
+        by_stream = self._agent.goes_by_stream(base)
         return path if by_stream == path.by_stream else replace(path, by_stream=by_stream)
 
     def _local_end(self, row: PairReport) -> tuple[Address, CandidateKind]:

@@ -11,6 +11,8 @@ from node.links.settings import LinkSettings
 from node.net.demux import PREFIX_BYTES
 from node.net.endpoint import Endpoint
 from node.relay.port import RelayPort
+from node.streams.port import StreamPort
+from node.streams.ways import StreamWays
 from protocol.addresses import Address
 from protocol.description import IceCandidate, fresh_credentials
 from protocol.ice.agent import IceAgent
@@ -30,7 +32,8 @@ def named(candidates: Iterable[LocalCandidate]) -> tuple[IceCandidate, ...]:
 class LinkPaths:
     """Shared by every `IcePath` of a node. `view` gives what the node knows of its network now.
 
-    By `line` time limits grow where the node's own line is slow.
+    By `line` time limits grow where the node's own line is slow. `streams` lead
+    to peers themselves.
     """
 
     def __init__(
@@ -41,9 +44,11 @@ class LinkPaths:
         view: Callable[[], NetworkView] = NetworkView,
         relays: LinkRelays | None = None,
         line: OwnLine | None = None,
+        streams: StreamWays | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.relays = relays or LinkRelays(None, b"")
+        self.streams = streams or StreamWays()
         self.line = line or OwnLine()
         self.loop = asyncio.get_running_loop()
         self.beat = endpoint.beat
@@ -89,4 +94,4 @@ class LinkPaths:
 
     def _goes_by_stream(self, base: Address) -> bool:
         port = self.endpoint.port_at(base)
-        return isinstance(port, RelayPort) and port.goes_by_stream
+        return isinstance(port, StreamPort) or (isinstance(port, RelayPort) and port.goes_by_stream)

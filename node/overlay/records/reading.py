@@ -62,7 +62,8 @@ class Reading:
     this node's own store has given. `untimely` has the networks (see `voice_of`) that keep as
     valid what is not so by our clock, and `nearest` those of the nearest contacts;
     `from_future` counts what each contact sent that is in the future. `is_clock_off`: whether
-    contacts find our clock off, and it is not corrected.
+    contacts find our clock off, and it is not corrected. `is_all_here`: whether no other node can
+    hold any, as all others joined through this one from behind NATs.
     """
 
     records: dict[bytes, Record] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class Reading:
     nearest: set[bytes] = field(default_factory=set)
     from_future: Counter[Contact] = field(default_factory=Counter)
     is_clock_off: bool = False
+    is_all_here: bool = False
 
     def why_empty(self) -> NetworkError | None:
         """What kept records from being found, where it is known that something did.
@@ -89,6 +91,8 @@ class Reading:
         record that there is: no contact makes it so, unless it is the only one. Where our own clock
         is off, one that keeps what we may not read is enough.
         """
+        if self.is_all_here:
+            return None
         if not self.answered:
             return Unreachable(cause=Cause.NO_CONTACTS)
         untimely = self.untimely & self.nearest
@@ -107,7 +111,9 @@ Enough = Callable[[Reading], bool]
 
 
 class Reader:
-    """Reads for one node. `lookup` and `some_contacts` are those of `OverlayServer`."""
+    """Reads for one node. `lookup`, `some_contacts` and `is_only_contact` are those of
+    `OverlayServer`.
+    """
 
     def __init__(
         self,
@@ -117,6 +123,7 @@ class Reader:
         *,
         lookup: Callable[..., Awaitable[AnyLookup]],
         some_contacts: Callable[[], list[Contact]],
+        is_only_contact: Callable[[], bool],
         sybil_regions: SybilRegions,
         own_clock: OwnClock,
         networks_of: NetworksOf,
@@ -130,6 +137,7 @@ class Reader:
         self._rng = environment.rng
         self._lookup = lookup
         self._some_contacts = some_contacts
+        self._is_only_contact = is_only_contact
         self._sybil_regions = sybil_regions
         self._puzzle_bits = puzzle_bits
 
@@ -147,6 +155,7 @@ class Reader:
             await step(reading, key, kind, enough or _never)
         clock = self._own_clock.view()
         reading.is_clock_off = clock.verdict is not ClockVerdict.NO_SIGN and not clock.corrected
+        reading.is_all_here = not reading.answered and self._is_only_contact()
         return reading
 
     async def read_at(self, contacts: Sequence[Contact], key: bytes, kind: int) -> Reading:

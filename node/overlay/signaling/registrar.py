@@ -92,6 +92,7 @@ class Registrar:
         """Deliveries whose answers are waited for though a newer one of the same call is under way.
         """
         self._places = CallPlaces(own_id)
+        self.has_registered = asyncio.Event()
         self.forwarded = 0
 
     def __len__(self) -> int:
@@ -142,6 +143,7 @@ class Registrar:
             holder,
             now,
         )
+        self.has_registered.set()
 
     def _forget(self, peer_id: bytes) -> None:
         if (held := self._registrations.pop(peer_id, None)) is not None:
