@@ -246,7 +246,7 @@ class Membership:
         self.listen()
         for work, name in (
             (self.joining.run(), "join"),
-            (self._be_joined_through(), "be joined through"),
+            (self.joining.be_joined_through(), "be joined through"),
             (self._when_joined(self.republisher.run), "republish records"),
             (self._when_joined(self.lineages.storing.run), "store lineages again"),
             (self._when_joined(self.lineages.publisher.run), "renew lineages"),
@@ -294,11 +294,6 @@ class Membership:
         await self.relay.close()
         self.own_streams.close()
         await self.endpoint.close()
-
-    async def _be_joined_through(self) -> None:
-        """A first node has joined as well once a peer behind a NAT has, which is no contact."""
-        await self.server.registrar.has_registered.wait()
-        self.joining.joined.set()
 
     async def _when_joined(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await self.joined.wait()

@@ -254,7 +254,7 @@ class StreamGateway:
     def _forget(self, stream: ForwardedStream) -> None:
         if self._served.get(stream.peer_id) is stream:
             del self._served[stream.peer_id], self._since[stream.peer_id]
-            self._gone(stream.client, stream.local)
+            self._gone(stream.client, stream.base)
 
     def _own_addresses(self) -> frozenset[Address]:
         found: list[Address] = []

@@ -195,8 +195,8 @@ async def test_udp_that_comes_and_goes_loses_no_link_and_leaves_nothing(tmp_path
                     tasks.append(len(asyncio.all_tasks()))
         assert trace.is_intact, trace.lost
         assert trace.stall_s(0.0, 1005.0) < 10.0
-        assert max(tasks) <= tasks[0] + 3, "one more stream may be opened at the time"
+        assert max(tasks) <= tasks[0] + 10, "some pass at the time; one of each flip would be 90"
         assert len(person.host.listening) == 1
-        await asyncio.sleep(limits.UDP_PROBE_S[1] * 1.5 + limits.STREAM_UNUSED_S)
-        assert len(person.running.own_streams) == 0
-        assert not any(one.running_node.gateway.served for one in town.publics)
+        # The link may have to become direct again first.
+        await until(lambda: not person.running.own_streams, 600.0)
+        await until(lambda: not any(one.running_node.gateway.served for one in town.publics))

@@ -57,6 +57,11 @@ class Joining:
             await self._told.wait()
         return self.joined.is_set()
 
+    async def be_joined_through(self) -> None:
+        """A first node has joined as well once a peer behind a NAT has, which is no contact."""
+        await self._server.registrar.has_registered.wait()
+        self.joined.set()
+
     async def run(self) -> None:
         """Try until joined; then watch, and join again if every contact is lost."""
         connectivity = self._server.protocol.maintenance.connectivity
