@@ -204,22 +204,16 @@ class Node:
             data_path=self.config.data_path, relayed_only=self.config.hide_address
         )
         endpoint, view = self.membership.endpoint, self.membership.own_network.view
-        usefulness = self._usefulness
-        relays = self._make_relays()
+        usefulness, relays = self._usefulness, self._make_relays()
         self.pool = LinkPool(
-            self.identity,
-            self.environment,
-            self._certificate,
-            settings,
+            *(self.identity, self.environment, self._certificate, settings),
             LinkPaths(
                 *(endpoint, self.environment, settings, view, relays),
                 self.membership.server.wire.line,
                 StreamWays(self.membership.own_streams, self.gateway),
             ),
             LinkPunching(
-                endpoint,
-                self.environment,
-                view,
+                *(endpoint, self.environment, view),
                 Witnesses(self.membership.server, self.environment),
                 usefulness,
                 searches=self.config.port_search == "on",
