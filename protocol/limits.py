@@ -1727,9 +1727,11 @@ hears nothing for so long ends the stream."""
 
 STREAM_CONNECT_S = 5.0
 STREAM_DIALS = 4
+STREAM_DIALS_S = 1.0
+STREAM_DIALS_MAX = 16
 STREAM_PORT = 443
-"""How long a connection may take, how many gateways are tried at once, and the port that the
-networks of companies let through."""
+"""How long a connection may take, how many gateways are tried within so many seconds and at once,
+and the port that the networks of companies let through."""
 
 STREAM_HINTED = 4
 """Nodes named by links that are fetched now which a blocked node without a stream dials as well: a

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 from node.answers.network import StreamStatus
 from node.net.endpoint import Endpoint
@@ -182,16 +182,41 @@ class StreamKeeper:
         return 0.5 + self._rng.random()
 
     async def _fill(self) -> None:
-        """Open streams, a few at a time, until there are enough, or no gateway is left to try."""
+        """Open streams until there are enough, or no gateway is left to try.
+
+        Each second a few more are dialled: dead ones hold back no living one.
+        """
         left = await self._gateways()
-        while left and len(self._kept) < limits.STREAM_GATEWAYS and not self._udp_answers.is_set():
-            networks = {network_of(one.gateway.host) for one in self._kept} - {b""}
-            left = _unserved(left, self._kept)
-            left.sort(key=lambda one: network_of(one[0].host) in networks)
-            trying, left = left[: limits.STREAM_DIALS], left[limits.STREAM_DIALS :]
-            async with asyncio.TaskGroup() as group:
-                for gateway, expected in trying:
-                    group.create_task(self._try(gateway, expected), name=f"stream to {gateway}")
+        dialing: dict[asyncio.Task[None], float] = {}
+        async with asyncio.TaskGroup() as group:
+            while len(self._kept) < limits.STREAM_GATEWAYS and not self._udp_answers.is_set():
+                left = self._in_order(left)
+                for _ in range(self._free_dials(dialing.values())):
+                    if left:
+                        gateway, expected = left.pop(0)
+                        dial = self._try(gateway, expected)
+                        task = group.create_task(dial, name=f"stream to {gateway}")
+                        dialing[task] = self._loop.time()
+                if not dialing:
+                    break
+                done, _ = await asyncio.wait(
+                    dialing, timeout=limits.STREAM_DIALS_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    del dialing[task]
+            for task in dialing:
+                task.cancel()
+
+    def _in_order(self, gateways: Gateways) -> Gateways:
+        """Those that none of the kept streams leads to, those of other networks first."""
+        networks = {network_of(one.gateway.host) for one in self._kept} - {b""}
+        left = _unserved(gateways, self._kept)
+        return sorted(left, key=lambda one: network_of(one[0].host) in networks)
+
+    def _free_dials(self, began_at: Collection[float]) -> int:
+        """How many gateways may be dialled now, beside those that were since these times."""
+        lately = sum(self._loop.time() - at < limits.STREAM_DIALS_S for at in began_at)
+        return min(limits.STREAM_DIALS - lately, limits.STREAM_DIALS_MAX - len(began_at))
 
     async def _dial_hinted(self) -> None:
         """While there is no stream, beside the known nodes, as all of these may be dead.

@@ -100,6 +100,19 @@ async def test_the_overlay_is_asked_by_the_other_gateway_when_the_first_dies(
         await Talk(link, theirs).goes_on()
 
 
+@pytest.mark.parametrize("which", range(10))
+async def test_dead_gateways_hold_back_no_living_one(tmp_path: Path, which: int) -> None:
+    async with pair_world(tmp_path, publics=12, streams=True) as town:
+        (blocked,) = await town.settled("blocked")
+        living = [one for one in town.publics if one not in gateways_of(town, blocked)][which]
+        for one in town.publics:
+            if one is not living:
+                one.host.unplug()
+        for stream in blocked.running.own_streams.all():
+            stream.port.close()
+        await until(lambda: gateways_of(town, blocked) == [living], limits.STREAM_CONNECT_S)
+
+
 async def test_gateways_that_refuse_are_redialled_ever_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
