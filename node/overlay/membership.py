@@ -13,6 +13,7 @@ from node.counters import Counters
 from node.environment import Environment
 from node.interfaces import WILDCARDS
 from node.net.endpoint import Endpoint
+from node.net.names import NameLookups
 from node.net.nat64_use import use_nat64
 from node.overlay.lineages.lineages import Lineages
 from node.overlay.reachability.moves import Moves
@@ -101,6 +102,7 @@ class Membership:
             grant_relaying=self.relay.grant,
         )
         self.hinted = HintedGateways(self._offered_by_link)
+        self._names = NameLookups(self.tasks)
         self.own_streams, self.streams = self._make_streams(identity, counters)
         self.relay_client = self._make_relay_client(identity.peer_id, counters, legs)
         self.caller = Caller(self.server, dated, self.callee)
@@ -114,19 +116,15 @@ class Membership:
         self.registrations = Registrations(self.server, dated, self.presence.peer_record)
         self.sightings = self._make_sightings()
         self.reachability = self._make_upkeep()
-        self.joining = Joining(self.server, bootstraps, saved, ways=self.streams.nodes, say=say)
+        known = bootstraps, saved, self._names
+        self.joining = Joining(self.server, *known, ways=self.streams.nodes, say=say)
         self._moves = Moves(environment, self._moved)
         self._upkeep: list[asyncio.Task[None]] = []
         self._is_stopping = False
 
     def _make_relay_client(self, own_id: PeerId, counters: Counters, legs: Legs) -> RelayClient:
         return RelayClient(
-            own_id,
-            self.environment,
-            self.endpoint,
-            self.tasks,
-            counters,
-            legs,
+            *(own_id, self.environment, self.endpoint, self.tasks, counters, legs),
             ask=self.server.protocol.call_credentials,
             serves=self.relay.serves,
             reach=self._reach,
@@ -136,7 +134,8 @@ class Membership:
         self, identity: Identity, counters: Counters
     ) -> tuple[OwnStreams, StreamKeeper]:
         """The streams of this node, and what opens them when UDP is silent."""
-        dialer = StreamDialer(identity, self.environment, self.settings.puzzle_bits)
+        bits = self.settings.puzzle_bits
+        dialer = StreamDialer(identity, self.environment, self._names, bits)
 
         def ended(stream: OwnStream) -> None:
             keeper.ended(stream)

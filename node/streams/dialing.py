@@ -2,13 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from node.environment import Environment
 from node.machine.refusals import reason_of
+from node.net.names import NameLookups
 from node.streams.connection import StreamConnection
 from node.streams.tls import client_context, shown_fingerprint
 from protocol import limits
@@ -46,6 +47,7 @@ class StreamDialer:
 
     identity: Identity
     environment: Environment
+    names: NameLookups
     puzzle_bits: int = limits.PUZZLE_BITS
 
     def proxy_to(self, host: str) -> Proxy | None:
@@ -96,12 +98,11 @@ class StreamDialer:
     async def _connect(
         self, connection: StreamConnection, to: Address, proxy: Proxy | None
     ) -> None:
-        loop = asyncio.get_running_loop()
         host, port = (proxy.host, proxy.port) if proxy is not None else to
         where = f"the proxy {proxy}" if proxy is not None else f"{to}"
         try:
             async with asyncio.timeout(limits.STREAM_CONNECT_S):
-                await loop.create_connection(lambda: connection, host, port)
+                await _connect_any(connection, await self.names.find(host), port)
         except TimeoutError:
             raise StreamFailed(f"{where} does not answer by TCP") from None
         except OSError as error:
@@ -156,6 +157,19 @@ class StreamDialer:
         if race.won is None:
             raise race.error or StreamFailed(f"{gateway} takes no stream")
         return race.won
+
+
+async def _connect_any(connection: StreamConnection, hosts: Sequence[str], port: int) -> None:
+    """Connect to the first of these IP literals that takes it; raises OSError of the last."""
+    loop = asyncio.get_running_loop()
+    for host in hosts:
+        try:
+            await loop.create_connection(lambda: connection, host, port)
+        except OSError:
+            if host == hosts[-1]:
+                raise
+        else:
+            return
 
 
 class _Race:

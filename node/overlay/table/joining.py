@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from node.machine.refusals import reason_of
+from node.net.names import NameLookups
 from node.overlay.server import OverlayServer
 from node.overlay.table.meetings import Meetings
 from protocol import limits
@@ -29,6 +30,7 @@ class Joining:
         server: OverlayServer,
         bootstraps: Sequence[Bootstrap],
         saved: Sequence[Contact],
+        names: NameLookups,
         *,
         say: Callable[[str], None],
         ways: Callable[[], Iterable[Bootstrap]] = list,
@@ -36,6 +38,7 @@ class Joining:
         self._server = server
         self._bootstraps = bootstraps
         self._saved = saved
+        self._names = names
         self._ways = ways
         self._say = say
         self.joined = asyncio.Event()
@@ -198,9 +201,8 @@ class Joining:
         return "Is it running, and is UDP let through? This node keeps trying."
 
     async def _resolve(self, bootstrap: Bootstrap) -> Address:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(bootstrap.host, bootstrap.port)
-        named = [canonical(str(sockaddr[0]), bootstrap.port) for *_, sockaddr in found]
+        found = await self._names.find(bootstrap.host)
+        named = [canonical(host, bootstrap.port) for host in found]
         usable = [self._server.untranslated(address) for address in named]
         for address in usable:
             if self._server.speaks(address.family):

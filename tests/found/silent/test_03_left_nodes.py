@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from node.net.names import NameLookups
 from node.overlay.membership import Membership
 from node.overlay.table.joining import Joining
 from protocol import limits
@@ -248,7 +249,9 @@ async def test_dead_saved_contacts_and_bootstraps_cost_no_seconds() -> None:
 def _by_bootstraps(comer: Resident, nodes: list[Resident], said: list[str]) -> Membership:
     membership = comer.make_membership()
     wheres = [Bootstrap(*one.contact.address, None) for one in nodes]
-    membership.joining = Joining(membership.server, wheres, [], say=said.append)
+    membership.joining = Joining(
+        membership.server, wheres, [], NameLookups(membership.tasks), say=said.append
+    )
     return membership
 
 

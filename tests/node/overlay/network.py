@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from node.counters import Counters
 from node.environment import Environment
+from node.net.names import NameLookups
 from node.overlay.membership import Membership
 from node.overlay.settings import OverlaySettings
 from node.overlay.signaling.registration import Registrations
@@ -47,7 +48,9 @@ class OverlayPeer:
 
     async def join(self, bootstrap: Address, saved: Sequence[Contact] = ()) -> None:
         where = Bootstrap(bootstrap.host, bootstrap.port, None)
-        joining = Joining(self.server, [where], saved, say=self.said.append)
+        joining = Joining(
+            self.server, [where], saved, NameLookups(self.tasks), say=self.said.append
+        )
         self.tasks.start(joining.run(), name="join")
         await joining.joined.wait()
 

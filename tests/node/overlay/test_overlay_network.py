@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from node.net.names import NameLookups
 from node.overlay.table.joining import Joining
 from protocol import availability, limits, records
 from protocol.addresses import Address
@@ -208,7 +209,7 @@ async def test_a_node_restarts_from_its_saved_contacts_without_any_bootstrap() -
         saved = peers[3].server.bootstrappable_neighbors()
         assert len(saved) == 3
         again = await open_peer(77)
-        joining = Joining(again.server, [], saved, say=again.said.append)
+        joining = Joining(again.server, [], saved, NameLookups(again.tasks), say=again.said.append)
         again.tasks.start(joining.run(), name="join")
         await joining.joined.wait()
         assert len(again.server.tables) == 4
@@ -224,7 +225,7 @@ async def test_a_silent_bootstrap_is_said_and_tried_again(monkeypatch: pytest.Mo
     said: asyncio.Queue[str] = asyncio.Queue()
     peer = await open_peer(2)
     bootstrap = Bootstrap(address.host, address.port, None)
-    joining = Joining(peer.server, [bootstrap], [], say=said.put_nowait)
+    joining = Joining(peer.server, [bootstrap], [], NameLookups(peer.tasks), say=said.put_nowait)
     peer.tasks.start(joining.run(), name="join")
     assert "does not answer" in await said.get()
     late = await open_peer(1, bind=address)
@@ -240,7 +241,9 @@ async def test_a_pinned_bootstrap_must_be_the_peer_that_it_names() -> None:
         newcomer = await open_peer(50)
         said: asyncio.Queue[str] = asyncio.Queue()
         wrong = Bootstrap(where.host, where.port, other)
-        joining = Joining(newcomer.server, [wrong], [], say=said.put_nowait)
+        joining = Joining(
+            newcomer.server, [wrong], [], NameLookups(newcomer.tasks), say=said.put_nowait
+        )
         newcomer.tasks.start(joining.run(), name="join")
         assert "another peer" in await said.get()
         assert not joining.joined.is_set()
@@ -251,7 +254,8 @@ async def test_a_pinned_bootstrap_must_be_the_peer_that_it_names() -> None:
 async def test_a_bootstrap_is_one_machine(host: str) -> None:
     peer = await open_peer(1)
     said: asyncio.Queue[str] = asyncio.Queue()
-    joining = Joining(peer.server, [Bootstrap(host, 4001, None)], [], say=said.put_nowait)
+    names = NameLookups(peer.tasks)
+    joining = Joining(peer.server, [Bootstrap(host, 4001, None)], [], names, say=said.put_nowait)
     peer.tasks.start(joining.run(), name="join")
     assert "not one machine's address" in await said.get()
     assert not peer.counters.datagrams_sent

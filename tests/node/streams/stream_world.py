@@ -10,9 +10,11 @@ from node.counters import Counters
 from node.environment import Environment
 from node.links.secure.certificate import load_or_create
 from node.net.endpoint import Endpoint
+from node.net.names import NameLookups
 from node.streams.client import OwnStreams
 from node.streams.dialing import StreamDialer
 from node.streams.gateway import StreamGateway
+from node.tasks import TaskOwner
 from protocol.addresses import Address
 from protocol.identity import Identity, PeerId
 from simulations.internet import Host, Internet, UniformLatency
@@ -89,7 +91,8 @@ class Client:
         self.ended = 0
         with host.running():
             self.endpoint = Endpoint(counters, environment)
-            dialer = StreamDialer(self.identity, environment, puzzle_bits=0)
+            names = NameLookups(TaskOwner("client"))
+            dialer = StreamDialer(self.identity, environment, names, puzzle_bits=0)
             self.streams = OwnStreams(dialer, self.endpoint, counters, self._ended)
 
     def _ended(self, _stream: object) -> None:

@@ -12,11 +12,13 @@ import pytest
 from node.counters import Counters
 from node.links.secure.certificate import load_or_create
 from node.net.endpoint import Endpoint
+from node.net.names import NameLookups
 from node.streams.client import OwnStreams
 from node.streams.connection import StreamConnection
 from node.streams.dialing import StreamDialer
 from node.streams.gateway import StreamGateway
 from node.streams.tls import client_context
+from node.tasks import TaskOwner
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import StreamFailed
@@ -63,7 +65,8 @@ class Client:
         self.read: list[tuple[bytes, Address]] = []
         self.ended = 0
         environment = replace(FREE, variables=environ or {})
-        dialer = StreamDialer(CLIENTS[number], environment)
+        names = NameLookups(TaskOwner("client"))
+        dialer = StreamDialer(CLIENTS[number], environment, names)
         self.streams = OwnStreams(dialer, self.endpoint, self.counters, self._ended)
         self.endpoint.demux.register_reader(
             0xD0, lambda data, source: self.read.append((data, source))
