@@ -1712,6 +1712,12 @@ STREAM_TRIED_BURST = 2**9
 """Datagrams of one stream to addresses that have not answered: 4 a second. A node that joins tries
 some hundred contacts; who scans for hosts would try thousands a second."""
 
+STREAM_DATAGRAMS_PER_ADDRESS = 400
+STREAM_ADDRESS_PART = 2
+"""Datagrams a second to one address that answers, of all streams of a gateway: a contact takes
+REQUESTS_PER_SECOND_PER_HOST of one host, and the gateway needs some of them itself. One stream gets
+133 a second, and more of them share what is left."""
+
 STREAM_QUEUE_BYTES = 2**18
 STREAM_UNSENT_BYTES = 2**17
 """What waits in a stream before datagrams are dropped, as a router with a full queue does: 20 ms at

@@ -22,7 +22,7 @@ from protocol.errors import Busy, LinkClosed, ModswarmError, NotPermitted
 from protocol.identity import Identity, PeerId
 from protocol.places.tenure import Place, PlaceRule, network_of
 from protocol.places.visits import Visits
-from protocol.streams.forwarding import StreamForwarding, UnprovedAddresses
+from protocol.streams.forwarding import GatewayAllowance, StreamForwarding
 from protocol.streams.handshake import (
     NONCE_BYTES,
     PROOF_BYTES,
@@ -71,7 +71,7 @@ class StreamGateway:
         self._gone = gone
         self._tasks = TaskOwner("streams")
         self._arrivals = Arrivals()
-        self._unproved = UnprovedAddresses()
+        self._allowance = GatewayAllowance()
         self._served: dict[PeerId, ForwardedStream] = {}
         self._since: dict[PeerId, float] = {}
         self._visits = Visits()
@@ -195,8 +195,9 @@ class StreamGateway:
         self._make_room(peer_id, connection)
         self._made += 1
         forwarding = StreamForwarding(
+            peer_id,
             connection.remote.host,
-            self._unproved,
+            self._allowance,
             knows=lambda address: address in self._contacts(),
             own_addresses=self._own_addresses(),
         )

@@ -21,19 +21,30 @@ from protocol.addresses import (
     is_translated,
 )
 from protocol.errors import NotPermitted, RateLimited
-from protocol.rate_limit import RateLimit
+from protocol.identity import PeerId
+from protocol.rate_limit import RateLimit, SharedRateLimit
 
 DHT: Final = range(0xD0, 0xE0)
 """First bytes of the datagrams of the overlay."""
 
 
-class UnprovedAddresses:
-    """How often addresses that have not answered were sent to, by all streams of a gateway."""
+class GatewayAllowance:
+    """How often addresses are sent to by all streams of a gateway.
+
+    Few times before they answer, and then so that the streams leave some of what one host may send.
+    """
 
     def __init__(self) -> None:
         self._sent: OrderedDict[Address, tuple[float, int]] = OrderedDict()
+        self._proved = SharedRateLimit(
+            limits.STREAM_DATAGRAMS_PER_ADDRESS, 1.0, limits.STREAM_ADDRESS_PART
+        )
 
-    def charge(self, address: Address, now: float) -> None:
+    def charge_proved(self, address: Address, client: PeerId, now: float) -> None:
+        """Count one datagram of a client to an address that answers; raises RateLimited."""
+        self._proved.charge(str(address), client, now)
+
+    def charge_unproved(self, address: Address, now: float) -> None:
         """Count one datagram; raises RateLimited."""
         since, count = self._sent.pop(address, (now, 0))
         if now - since >= limits.STREAM_UNPROVED_S:
@@ -73,14 +84,16 @@ class StreamForwarding:
 
     def __init__(
         self,
+        client: PeerId,
         client_host: str,
-        unproved: UnprovedAddresses,
+        allowance: GatewayAllowance,
         *,
         knows: Callable[[Address], bool],
         own_addresses: frozenset[Address],
     ) -> None:
+        self._client = client
         self._client_host = client_host
-        self._unproved = unproved
+        self._allowance = allowance
         self._knows = knows
         self._own_addresses = own_addresses
         rate, burst = limits.STREAM_BYTES_PER_SECOND, limits.STREAM_BURST_BYTES
@@ -103,7 +116,9 @@ class StreamForwarding:
         if not answered and not self._knows(address):
             if not self._tried.take(now, 1):
                 raise RateLimited("more addresses that have not answered than a stream may try")
-            self._unproved.charge(address, now)
+            self._allowance.charge_unproved(address, now)
+        else:
+            self._allowance.charge_proved(address, self._client, now)
         self._contacts.pop(address, None)
         self._contacts[address] = now, answered
         if len(self._contacts) > limits.STREAM_CONTACTS:

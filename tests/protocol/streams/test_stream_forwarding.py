@@ -5,7 +5,8 @@ import pytest
 from protocol import limits
 from protocol.addresses import Address
 from protocol.errors import NotPermitted, RateLimited, RemoteError
-from protocol.streams.forwarding import StreamForwarding, UnprovedAddresses, check_heard
+from protocol.identity import PeerId
+from protocol.streams.forwarding import GatewayAllowance, StreamForwarding, check_heard
 
 CONTACT = Address("9.9.9.1", 4000)
 UNPROVED = Address("9.9.8.1", 4000)
@@ -14,12 +15,13 @@ DHT = 0xD0
 
 
 def forwarding(
-    unproved: UnprovedAddresses | None = None, client_host: str = "8.8.8.8"
+    allowance: GatewayAllowance | None = None, client_host: str = "8.8.8.8", client: int = 0
 ) -> StreamForwarding:
     return StreamForwarding(
+        PeerId(client.to_bytes(20)),
         client_host,
-        unproved or UnprovedAddresses(),
-        knows=lambda address: address == CONTACT,
+        allowance or GatewayAllowance(),
+        knows=lambda address: address.host.startswith("9.9.9."),
         own_addresses=frozenset({OWN}),
     )
 
@@ -36,17 +38,32 @@ def sent(one: StreamForwarding, address: Address, times: int, now: float = 0.0) 
     return count
 
 
-def test_a_contact_gets_all_that_the_rate_allows() -> None:
+def sent_to_contacts(one: StreamForwarding, now: float = 0.0) -> int:
+    return sum(sent(one, Address(f"9.9.9.{host}", 4000), 100, now) for host in range(1, 51))
+
+
+def test_contacts_get_all_that_the_rate_allows() -> None:
     one = forwarding()
-    assert sent(one, CONTACT, 5000) == limits.STREAM_BURST_BYTES // 100
-    assert sent(one, CONTACT, 5000, now=1.0) == pytest.approx(
+    assert sent_to_contacts(one) == limits.STREAM_BURST_BYTES // 100
+    assert sent_to_contacts(one, now=1.0) == pytest.approx(
         limits.STREAM_BYTES_PER_SECOND // 100, abs=1
     )
 
 
+def test_the_streams_leave_the_gateway_some_of_what_a_contact_takes_of_its_host() -> None:
+    allowance = GatewayAllowance()
+    streams = [forwarding(allowance, client=number) for number in range(limits.STREAMS)]
+    assert sent(streams[0], CONTACT, 500) == 134
+    assert sum(sent(one, CONTACT, 500) for one in streams[1:]) > 200
+    assert sum(sent(one, CONTACT, 500) for one in streams) == 0
+    assert limits.STREAM_DATAGRAMS_PER_ADDRESS < limits.REQUESTS_PER_SECOND_PER_HOST
+    assert sent(streams[0], Address("9.9.9.2", 4000), 10) == 10
+    assert sent(streams[0], CONTACT, 100, now=1.1) == 100
+
+
 def test_an_unproved_address_gets_two_datagrams_a_minute_from_all_streams() -> None:
-    unproved = UnprovedAddresses()
-    streams = [forwarding(unproved) for _ in range(limits.STREAMS)]
+    allowance = GatewayAllowance()
+    streams = [forwarding(allowance) for _ in range(limits.STREAMS)]
     assert sum(sent(one, UNPROVED, 100) for one in streams) == 2
     assert sum(sent(one, UNPROVED, 100, now=59.0) for one in streams) == 0
     assert sum(sent(one, UNPROVED, 100, now=61.0) for one in streams) == 2
@@ -133,11 +150,11 @@ def test_what_contacts_send_to_a_client_has_a_rate() -> None:
 
 
 def test_tables_are_bounded_and_the_oldest_goes() -> None:
-    unproved, one = UnprovedAddresses(), forwarding()
+    unproved, one = GatewayAllowance(), forwarding()
     for number in range(limits.STREAM_UNPROVED + 1):
-        unproved.charge(Address(f"9.{number >> 8 & 255}.{number & 255}.1", 4000), 0.0)
-    unproved.charge(Address("9.0.0.1", 4000), 0.0)
-    unproved.charge(Address("9.0.0.1", 4000), 0.0)
+        unproved.charge_unproved(Address(f"9.{number >> 8 & 255}.{number & 255}.1", 4000), 0.0)
+    unproved.charge_unproved(Address("9.0.0.1", 4000), 0.0)
+    unproved.charge_unproved(Address("9.0.0.1", 4000), 0.0)
     one.check_outgoing(DHT, 1, CONTACT, 0.0)
     for number in range(limits.STREAM_CONTACTS):
         address = Address(f"9.8.{number >> 8}.{number & 255}", 4000)
