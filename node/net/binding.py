@@ -1,5 +1,6 @@
 """The node's UDP ports: those that were asked for, or by default one of each family there is."""
 
+import asyncio
 import errno
 import logging
 from collections.abc import Callable, Sequence
@@ -12,6 +13,9 @@ from node.net.endpoint import Endpoint
 from node.net.nat64_use import use_nat64
 from protocol.addresses import Address
 from protocol.errors import BadAddress, LocalError
+
+_DRAWS = 8
+"""Ports that the system draws are seldom another's by TCP: that of a connection of this machine."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +47,7 @@ async def bind(
         if is_default and address.host in WILDCARDS and address.family not in families:
             continue
         try:
-            await endpoint.open(address)
+            await (endpoint.open(address) if address.port else open_drawn(endpoint, address.host))
         except OSError as error:
             if not is_default or error.errno != errno.EADDRINUSE:
                 if is_default and endpoint.addresses:
@@ -51,7 +55,7 @@ async def bind(
                     continue
                 raise _not_bound(address, error) from error
             # The default port was not asked for, and another node may have it.
-            others.append((await endpoint.open(Address(address.host, 0))).port)
+            others.append((await open_drawn(endpoint, address.host)).port)
     if others:
         say(
             f"UDP port {DEFAULT_PORT} is taken by another program, so this node uses "
@@ -59,6 +63,29 @@ async def bind(
             "not reach it. --listen HOST:PORT names a port that stays the same."
         )
     await use_nat64(endpoint, host_addresses)
+
+
+async def open_drawn(endpoint: Endpoint, host: str) -> Address:
+    """Open a port that the system draws, of which TCP is free as well: there streams come in.
+
+    Raises OSError. The last of _DRAWS is kept also if it is another's by TCP.
+    """
+    for _ in range(_DRAWS - 1):
+        bound = await endpoint.open(Address(host, 0))
+        if await _is_free_by_tcp(bound):
+            return bound
+        endpoint.remove_port(bound)
+    return await endpoint.open(Address(host, 0))
+
+
+async def _is_free_by_tcp(address: Address) -> bool:
+    loop = asyncio.get_running_loop()
+    try:
+        server = await loop.create_server(asyncio.Protocol, *address)
+    except OSError:
+        return False
+    server.close()
+    return True
 
 
 def _not_bound(address: Address, error: OSError) -> LocalError:

@@ -11,6 +11,7 @@ import pytest
 
 from node.counters import Counters
 from node.links.secure.certificate import load_or_create
+from node.net.binding import open_drawn
 from node.net.endpoint import Endpoint
 from node.net.names import NameLookups
 from node.streams.client import OwnStreams
@@ -83,7 +84,7 @@ async def scene(
     counters = Counters()
     gone: list[tuple[Address, Address]] = []
     endpoint = Endpoint(counters, FREE)
-    await endpoint.open(LOOPBACK)
+    await open_drawn(endpoint, LOOPBACK.host)
     path = tmp_path / "certificate.pem"
     fingerprint = load_or_create(path, FREE).fingerprint
     gateway = StreamGateway(
