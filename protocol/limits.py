@@ -454,6 +454,10 @@ JOIN_RETRY_MIN_S = 2.0
 JOIN_RETRY_MAX_S = 60.0
 """The pause before joining is tried again; it doubles from one try to the next."""
 
+JOINED_THROUGH_S = 10.0
+"""A node that knows no contact has joined so long after a peer registered with it: most peers that
+do when they start prove to be contacts by then."""
+
 JOIN_WAIT_S = 10.0
 JOIN_ROUND_TRIPS = 8
 """How long what needs the overlay waits for the end of the first try to join: longer than HELLO_S,

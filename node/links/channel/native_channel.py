@@ -22,7 +22,7 @@ from node.links.channel.channel import (
     closed_by_peer,
     spoken_reason,
 )
-from node.links.channel.rate_watch import RateWatch
+from node.links.channel.rate_watch import TRANSFER_WAITING_BYTES, RateWatch
 from node.links.channel.read_waits import ReadWaits
 from node.links.channel.size_search import SizeSearch
 from protocol import limits
@@ -45,7 +45,7 @@ _LOW_WATER_S: Final = 0.02
 """On a fast path so much time's worth stays buffered, while the disk is asked for more."""
 
 _LOW_WATER_SLOW_S: Final = 0.1
-_LOW_WATER_LEAST_BYTES: Final = 32 * 1024
+_LOW_WATER_LEAST_BYTES: Final = 2 * TRANSFER_WAITING_BYTES
 """On a slow one no more than this much time's worth, or so little, as what is said next waits."""
 
 _FULL_BYTES: Final = 1000

@@ -2,10 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from node.net.udp.beat import Beat
 from protocol import limits
 from protocol.sctp.association import Association
+
+TRANSFER_WAITING_BYTES: Final = 16 * 1024
+"""A transfer keeps more than this waiting on any path (see `NativeChannel.drained`)."""
 
 
 class RateWatch:
@@ -51,14 +55,22 @@ class RateWatch:
         sender = self._association.sender
         if sender is not None and sender.peer_window:
             delivered_bytes = sender.delivered_bytes - self._delivered_bytes
-            is_suspect = delivered_bytes < self._due_bytes(limits.SUSPECT_PATH_RATE)
+            waiting_bytes = min(self._backlog_bytes, sender.backlog_bytes)
+            is_suspect = delivered_bytes < self._due_bytes(limits.SUSPECT_PATH_RATE, waiting_bytes)
             self._suspect_periods = self._suspect_periods + 1 if is_suspect else 0
-            is_slow = delivered_bytes < self._due_bytes(limits.SLOW_PATH_RATE)
+            is_slow = delivered_bytes < self._due_bytes(limits.SLOW_PATH_RATE, waiting_bytes)
             if is_slow or self._suspect_periods >= limits.SUSPECT_PATH_PERIODS:
                 self._suspect_periods = 0
                 self._slow()
         self.begin()
 
-    def _due_bytes(self, rate: float) -> float:
-        """What goes at this rate in a period, of what waited when it began."""
-        return min(rate * limits.SLOW_PATH_S, self._backlog_bytes)
+    def _due_bytes(self, rate: float, waiting_bytes: int) -> float:
+        """What goes at this rate in a period; of what waited when it began, if that was all.
+
+        A transfer is given on as the path takes it: with so much waiting at both ends of the
+        period it had more to send all the time.
+        """
+        goes_bytes = rate * limits.SLOW_PATH_S
+        if waiting_bytes >= TRANSFER_WAITING_BYTES:
+            return goes_bytes
+        return min(goes_bytes, self._backlog_bytes)

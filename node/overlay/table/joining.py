@@ -63,6 +63,7 @@ class Joining:
     async def be_joined_through(self) -> None:
         """A first node has joined as well once a peer behind a NAT has, which is no contact."""
         await self._server.registrar.has_registered.wait()
+        await asyncio.sleep(limits.JOINED_THROUGH_S)
         self.joined.set()
 
     async def run(self) -> None:
