@@ -44,8 +44,7 @@ _REASONS: Final = {
 class IncomingCheck(NamedTuple):
     """What a check of the peer says. `controlling`: the peer takes itself for that side.
 
-    `nomination`: the number of the nomination, 0 where the peer numbers none. From the controlled
-    side: that of a path on which it goes on, since the one in use lost its data.
+    `nomination`: the number of the nomination, 0 where the peer numbers none.
     """
 
     priority: int
@@ -66,10 +65,10 @@ def read_check(message: StunMessage) -> IncomingCheck:
     if priority is None or (controlling is None) == (controlled is None):
         raise Malformed("a check without priority, or without one role")
     nominates = message.get(Attribute.USE_CANDIDATE) is not None
-    number = message.number(Attribute.NOMINATION) or 0
     if controlling is not None:
-        return IncomingCheck(priority, True, controlling, nominates, number if nominates else 0)
-    return IncomingCheck(priority, False, controlled or 0, False, number)
+        number = message.number(Attribute.NOMINATION) if nominates else None
+        return IncomingCheck(priority, True, controlling, nominates, number or 0)
+    return IncomingCheck(priority, False, controlled or 0, False)
 
 
 def encode_check(
@@ -83,8 +82,8 @@ def encode_check(
     key: bytes,
     nomination: int = 0,
 ) -> bytes:
-    """A Binding request (RFC 8445, 7.2.4): 96 bytes with ufrags of 8, 108 if it nominates with a
-    number, and 104 with a number alone.
+    """A Binding request (RFC 8445, 7.2.4): 96 bytes with ufrags of 8, and 108 if it nominates with
+    a number.
     """
     attributes: list[tuple[int, bytes]] = [
         (Attribute.USERNAME, username),
@@ -93,7 +92,7 @@ def encode_check(
     ]
     if nominates:
         attributes.append((Attribute.USE_CANDIDATE, b""))
-    if nomination:
+    if nominates and nomination:
         attributes.append((Attribute.NOMINATION, encode_u32(nomination)))
     message = StunMessage(StunClass.REQUEST, StunMethod.BINDING, transaction, tuple(attributes))
     return encode_stun(message, key=key)

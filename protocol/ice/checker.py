@@ -60,17 +60,14 @@ class Checker:
         pair.apply(PairEvent.CHECK_SENT)
         return True
 
-    def ask_consent(
-        self, pair: CandidatePair, now: float, wait_s: float, *, left: bool = False
-    ) -> None:
+    def ask_consent(self, pair: CandidatePair, now: float, wait_s: float) -> None:
         """Ask whether the peer still wants what comes by this pair (RFC 7675, 5.1).
 
         `wait_s` is the first wait for an answer. From the controlling side it nominates as well, so
-        that the peer follows to a new mapping of ours. `left`: the path before lost data, of which
-        the controlled side tells the other so.
+        that the peer follows to a new mapping of ours.
         """
         times = self._settings.consent_transmissions
-        self._send(pair, Purpose.CONSENT, now, wait_s, times, left=left)
+        self._send(pair, Purpose.CONSENT, now, wait_s, times)
 
     def keep_up(self, pair: CandidatePair, now: float, wait_s: float, times: int) -> None:
         """Find out whether a pair that worked still does, and how well."""
@@ -90,22 +87,14 @@ class Checker:
         return self._send(pair, Purpose.PROBE, now, self._settings.last_wait_s, 1)
 
     def _send(
-        self,
-        pair: CandidatePair,
-        purpose: Purpose,
-        now: float,
-        wait_s: float,
-        times: int,
-        *,
-        left: bool = False,
+        self, pair: CandidatePair, purpose: Purpose, now: float, wait_s: float, times: int
     ) -> bool:
         core = self._core
         nominates = core.controlling and purpose is Purpose.CONSENT
-        is_numbered = nominates or left
-        size = self._check_bytes + NOMINATION_BYTES * is_numbered
+        size = self._check_bytes + NOMINATION_BYTES * nominates
         if self.transactions.full or not self._may_send(pair, now, size):
             return False
-        self._nominations += is_numbered
+        self._nominations += nominates
         transaction = core.new_transaction()
         datagram = encode_check(
             transaction,
@@ -115,7 +104,7 @@ class Checker:
             tie_breaker=core.tie_breaker,
             nominates=nominates,
             key=self.key,
-            nomination=self._nominations if is_numbered else 0,
+            nomination=self._nominations,
         )
         check = OutgoingCheck(
             transaction, datagram, pair, purpose, core.controlling, now, wait_s, times - 1

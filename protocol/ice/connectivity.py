@@ -138,8 +138,6 @@ class ConnectivityChecks:
         selection = self.selection
         if check.nominates and not self._core.controlling:
             selection.asked(pair, check.nomination, now)
-        elif check.nomination and self._core.controlling:
-            selection.peer_left(pair, check.nomination, now)
         if is_new:
             selection.peer_moved(pair, now)
         if pair.state is not PairState.SUCCEEDED and (

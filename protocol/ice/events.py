@@ -63,7 +63,7 @@ class ConsentDelayed:
 @dataclass(frozen=True, slots=True)
 class PathSilent:
     """A path of this base answers no more, while the selected one does: it was that before, or is
-    kept beside it. Or it was selected before, and lost data by what the peer tells.
+    kept beside it.
     """
 
     base: Address

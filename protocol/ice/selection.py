@@ -67,7 +67,7 @@ class Selection:
         self._doubt = PathDoubt()
         self._decided_at = -inf
         self._followed = 0
-        """The highest number that the peer has sent, of a nomination or of a path left."""
+        """The highest number of a nomination that the peer has sent."""
 
     @property
     def _failures(self) -> int:
@@ -163,21 +163,9 @@ class Selection:
             return False
         self.paths.bar(self.selected, limits.PATH_PENALTY_S, now)
         has_left = self._choose(now)
-        if has_left and not self._core.controlling:
-            self._ask_consent(now, left=True)
+        if has_left and not self._core.controlling:  # the other side nominates by its check
+            self._ask_consent(now)
         return has_left
-
-    def peer_left(self, pair: CandidatePair, number: int, now: float) -> None:
-        """The controlled peer goes on by this pair, as that in use loses what it sends, or our
-        acknowledgements: do so too, if it works and did not lose data itself lately.
-        """
-        selected = self.selected
-        if not self._is_fresh(number) or selected is None or pair is selected:
-            return
-        if pair.works(now) and not self.paths.is_barred(pair, now):
-            self.paths.bar(selected, limits.PATH_PENALTY_S, now)
-            self._core.tell(PathSilent(selected.base))
-            self._select(pair, now, nominated=True)
 
     def asked(self, pair: CandidatePair, number: int, now: float) -> None:
         """The controlling peer nominates this pair (RFC 8445, 7.3.1.5); see `_is_fresh`.
@@ -230,8 +218,16 @@ class Selection:
         self._moved_at = inf
         if not pair.relayed and nominated:
             self._checker.transactions.cancel_unwanted(self.wants)
-        goes = pair.base, pair.remote.address, pair.relayed, nominated
-        self._core.tell(PairSelected(*goes, pair.round_trip_s, pair.took_s))
+        self._core.tell(
+            PairSelected(
+                pair.base,
+                pair.remote.address,
+                pair.relayed,
+                nominated,
+                pair.round_trip_s,
+                pair.took_s,
+            )
+        )
         if self._core.controlling:
             self._ask_consent(now)
         else:
@@ -363,11 +359,10 @@ class Selection:
         if purpose is not Purpose.UPKEEP or self._consent_at == inf:
             self._consent_at = self._slots.next_at(now)
 
-    def _ask_consent(self, now: float, wait_s: float | None = None, *, left: bool = False) -> None:
+    def _ask_consent(self, now: float, wait_s: float | None = None) -> None:
         if self.selected is not None:
             self._consent_at = inf
-            wait_s = wait_s or self._settings.rto_s
-            self._checker.ask_consent(self.selected, now, wait_s, left=left)
+            self._checker.ask_consent(self.selected, now, wait_s or self._settings.rto_s)
 
     # Time -----------------------------------------------------------------------------------
 

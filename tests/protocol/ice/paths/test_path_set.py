@@ -6,10 +6,9 @@ import pytest
 
 from protocol import limits
 from protocol.addresses import Address
-from protocol.ice.events import ConsentLost, PathSilent
+from protocol.ice.events import ConsentLost
 from protocol.ice.paths.report import PathReason
 from protocol.ice.paths.selector import PathClass
-from protocol.ice.selection import Selection
 from protocol.stun.attributes import Attribute
 from protocol.stun.message import StunClass, decode_stun
 from tests.protocol.ice.ice_network import (
@@ -151,10 +150,6 @@ def test_an_idle_link_leaves_a_dead_path_for_a_kept_one() -> None:
         assert not end.told(ConsentLost)
 
 
-def is_numbered(data: bytes) -> bool:
-    return decode_stun(data).get(Attribute.NOMINATION) is not None
-
-
 def test_a_path_that_loses_data_is_left_at_once_and_alone_for_longer_each_time() -> None:
     """It answers every check, and is the better one of the two."""
     network = Network(0.05)
@@ -173,49 +168,7 @@ def test_a_path_that_loses_data_is_left_at_once_and_alone_for_longer_each_time()
     assert pauses[0] > limits.PATH_PENALTY_S
 
 
-def test_a_controlled_side_whose_data_are_lost_is_followed_by_its_peer() -> None:
-    """Else that would acknowledge by the path that loses data, perhaps its acknowledgements."""
-    network = Network(0.05)
-    a, b = relayed(network)
-    let_data_flow(network, (a, b), 5)
-    assert b.agent.leave_selected(network.now)
-    let_data_flow(network, (a, b), 1)
-    assert (selected(a), selected(b)) == (VIA2_A, VIA2_B)
-    assert [event.base for _, event in a.told(PathSilent)] == [VIA_A], "named last from now on"
-    let_data_flow(network, (a, b), limits.PATH_PENALTY_S - 2)
-    assert len(a.selections) == 2
-    assert len(b.selections) == 3, "its own, which is then nominated"
-    let_data_flow(network, (a, b), 30)
-    assert (selected(a), selected(b)) == (VIA_A, VIA_B), "it is the better one, and tried again"
-
-
-def test_a_peer_that_leaves_paths_without_end_moves_the_link_ever_more_rarely() -> None:
-    """And one that sends again what it said before moves nothing."""
-    network = Network(0.05)
-    a, b = relayed(network)
-    for _ in range(round(600 / FLOW_S)):
-        let_data_flow(network, (a, b), FLOW_S)
-        other = row(b, VIA2_B if selected(a) == VIA_A else VIA_B)
-        checks = b.agent._current.connectivity
-        assert checks is not None
-        checks._checker.ask_consent(other, network.now, 0.5, left=True)
-    moves = [at for at, *_ in a.selections]
-    assert 3 <= len(moves) <= 20
-    recorded = [(one.data, one.base) for _, one in b.sent if is_numbered(one.data)]
-    assert len(recorded) > 1000
-    let_data_flow(network, (a, b), 700)
-    told = len(a.selections)
-    for data, source in recorded[::100]:
-        network.deliver(a, data, source, VIA_A if source == VIA_B else VIA2_A)
-        network.run(1)
-    assert len(a.selections) == told
-
-
-def test_a_controlled_side_whose_data_are_lost_is_not_called_back_by_its_peer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """That does not understand what it is told, as one of an earlier version."""
-    monkeypatch.setattr(Selection, "peer_left", lambda *_: None)
+def test_a_controlled_side_whose_data_are_lost_is_not_called_back_by_its_peer() -> None:
     network = Network(0.05)
     a, b = relayed(network)
     let_data_flow(network, (a, b), 5)
