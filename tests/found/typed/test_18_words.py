@@ -356,6 +356,7 @@ def test_the_welcome_of_a_node_is_whole(
         "addresses": addresses,
         "reachable": reachable,
         "bootstrap_addresses": [f"{one}/{peer_id_text(PEER)}" for one in addresses],
+        "streams": {"listening": addresses[:1]},
     }
     told.running(status, "127.0.0.1:2", asks_router=asks_router)
     shown = capsys.readouterr().out

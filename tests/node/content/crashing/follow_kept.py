@@ -23,6 +23,7 @@ from node.content.targets.updater import TargetUpdater
 from node.environment import Environment
 from node.following.following import Following
 from node.overlay.lineages.heard import HeardLineages
+from node.streams.hinted import HintedGateways
 from protocol.content.lineage import history
 from protocol.content.lineage.body import wrapped_content_key
 from protocol.content.link import LineageLink, ModLink
@@ -153,6 +154,7 @@ async def _following(
         own_clock=SimpleNamespace(now=lambda: _WALL),
         check_joined=_joined,
         join_outcome=_joined,
+        hinted=HintedGateways(lambda: None),
     )
     news = SimpleNamespace(
         follow=lambda _: None, unfollow=lambda _: None, has_fellows=lambda _: False
