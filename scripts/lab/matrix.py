@@ -12,7 +12,7 @@ from protocol.punching import pairs as punching
 from scripts.lab.kinds import Kind, Twosome
 from scripts.lab.net.topology import Host
 from scripts.lab.nodes import LabNode
-from scripts.lab.ways import Way, may_search, means, predicted, predicted_near
+from scripts.lab.ways import Way, may_search, means, predicted, predicted_near, way_of
 
 _CALLEE_S = 2.0
 _POLL_S = 0.05
@@ -173,11 +173,11 @@ def call(caller: LabNode, callee: LabNode, pair: Pair) -> Outcome:
         }
         return Outcome(pair, Way.NONE, _since(begun), failure=told)
     took_ms, direct_ms = _since(begun), None
-    if Way(link["path"]) is Way.RELAYED and pair.expected is Way.DIRECT:
+    if way_of(link["path"]) is Way.RELAYED and pair.expected is Way.DIRECT:
         better = _improved(caller, callee)
         if better is not None:
             link, direct_ms = better, _since(begun)
-    way = Way(link["path"])
+    way = way_of(link["path"])
     callee_way = _seen_by(callee, caller, way)
     strange = strange_remote(pair, callee.host, link) if way is Way.DIRECT else None
     return Outcome(pair, way, took_ms, link, direct_ms, callee_way, strange=strange)
@@ -191,7 +191,7 @@ def _improved(caller: LabNode, callee: LabNode) -> dict[str, Any] | None:
         link = caller.link_to(callee)
         if link is None:
             return None
-        if Way(link["path"]) is Way.DIRECT:
+        if way_of(link["path"]) is Way.DIRECT:
             return link
     return None
 
@@ -211,7 +211,7 @@ def _seen_by(callee: LabNode, caller: LabNode, way: Way) -> Way | None:
     deadline = time.monotonic() + _CALLEE_S
     while True:
         seen = callee.link_to(caller)
-        found = Way(seen["path"]) if seen else None
+        found = way_of(seen["path"]) if seen else None
         if found is way or time.monotonic() > deadline:
             return found
         time.sleep(_POLL_S)

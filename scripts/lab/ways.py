@@ -15,6 +15,11 @@ class Way(Enum):
     NONE = "none"
 
 
+def way_of(path: str) -> Way:
+    """That of a link, as its node tells it; what goes by a stream is not direct."""
+    return Way.RELAYED if path == "stream" else Way(path)
+
+
 _MAPPINGS = {
     Mapping.ENDPOINT_INDEPENDENT: MappingKind.ENDPOINT_INDEPENDENT,
     Mapping.SEQUENTIAL: MappingKind.SEQUENTIAL,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from protocol import limits
+from protocol.ice.paths.selector import PathClass
 from protocol.identity import Identity, solves_puzzle
 from protocol.stun.message import StunClass, decode_stun
 from scripts.lab import report
@@ -30,7 +31,7 @@ from scripts.lab.net.impostor import answer
 from scripts.lab.net.spaces import why_not
 from scripts.lab.net.topology import Host
 from scripts.lab.probe import Behaviour, described, expected, mapping_of
-from scripts.lab.ways import Way, means, predicted, predicted_near
+from scripts.lab.ways import Way, means, predicted, predicted_near, way_of
 
 SITES = 64
 REQUEST = bytes.fromhex("000100002112a442") + b"transaction!"
@@ -286,3 +287,11 @@ def test_the_summary_leaves_out_pairs_without_udp() -> None:
     assert told["pairs_with_udp"] == told["linked"] == 3
     assert (told["direct"], told["relayed"], told["as_expected"]) == (2, 1, 2)
     assert told["kinds_pairs_with_udp"] == told["kinds_pairs_linked_in_any_direction"] == 2
+
+
+def test_each_path_that_a_node_tells_of_has_a_way() -> None:
+    assert [way_of(one.name.lower()) for one in PathClass] == [
+        Way.DIRECT,
+        Way.RELAYED,
+        Way.RELAYED,
+    ]
