@@ -62,16 +62,16 @@ async def test_no_place_is_kept_by_coming_again_and_again(
                 client.close()
                 await client.dial()
             await asyncio.sleep(0.8 * limits.STREAM_TENURE_S)
-        friend, stranger = one.client(), one.client()
+        friend, other = one.client(), one.client()
         one.worth[friend.identity.peer_id] = USEFUL
-        for client in (friend, stranger):
+        for client in (friend, other):
             for attacker in crowd:
                 attacker.close()
                 with contextlib.suppress(StreamFailed):
                     await attacker.dial()
             await client.dial()
-        assert friend.ended == stranger.ended == 0
-        for client in (*crowd, friend, stranger):
+        assert friend.ended == other.ended == 0
+        for client in (*crowd, friend, other):
             client.close()
 
 

@@ -226,21 +226,26 @@ async def test_no_tls_begins_on_a_connection_that_is_ending(tmp_path: Path) -> N
         await connection.start_tls(context, server_side=True)
 
 
-@pytest.mark.parametrize("late_ms", range(0, 120, 5))
-async def test_two_ways_to_one_gateway_end_in_one_stream_however_late_the_second_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late_ms: int
-) -> None:
-    """The place goes to the latest, so the loser of the race must not have asked for it."""
+def lag(monkeypatch: pytest.MonkeyPatch, port: int, late_ms: int) -> None:
+    """Connections to this port are there so much later."""
     connect = StreamDialer._connect
 
     async def lagging(
         dialer: StreamDialer, connection: StreamConnection, to: Address, proxy: None
     ) -> None:
         await connect(dialer, connection, to, proxy)
-        if to.port == limits.STREAM_PORT:
+        if to.port == port:
             await asyncio.sleep(late_ms / 1000)
 
     monkeypatch.setattr(StreamDialer, "_connect", lagging)
+
+
+@pytest.mark.parametrize("late_ms", range(0, 120, 5))
+async def test_two_ways_to_one_gateway_end_in_one_stream_however_late_the_second_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late_ms: int
+) -> None:
+    """The place goes to the latest, so the loser of the race must not have asked for it."""
+    lag(monkeypatch, limits.STREAM_PORT, late_ms)
     async with scene(tmp_path) as one:
         with one.host.running():
             await one.gateway.listen(Address(one.address.host, limits.STREAM_PORT))
@@ -258,16 +263,7 @@ async def test_two_addresses_of_one_gateway_end_in_one_stream_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late_ms: int
 ) -> None:
     """Without a peer id in them only the handshake tells that they lead to the same one."""
-    connect = StreamDialer._connect
-
-    async def lagging(
-        dialer: StreamDialer, connection: StreamConnection, to: Address, proxy: None
-    ) -> None:
-        await connect(dialer, connection, to, proxy)
-        if to.port == SECOND_PORT:
-            await asyncio.sleep(late_ms / 1000)
-
-    monkeypatch.setattr(StreamDialer, "_connect", lagging)
+    lag(monkeypatch, SECOND_PORT, late_ms)
     async with scene(tmp_path) as one:
         second = Address(one.address.host, SECOND_PORT)
         with one.host.running():
