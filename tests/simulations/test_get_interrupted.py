@@ -9,6 +9,7 @@ import pytest
 from node.content.progress import Progress
 from node.links.link import Link
 from protocol import limits
+from protocol.content.link import ModLink
 from protocol.errors import CallFailed
 from protocol.identity import PeerId
 from simulations.internet.lines import Access
@@ -49,6 +50,19 @@ async def relays_die(town: Town, _sharer: WholeResident, _getter: WholeResident)
         one.host.unplug()
 
 
+class Getting:
+    """A `get` that goes on; `most` is how many bytes it has had."""
+
+    def __init__(self, getter: WholeResident, link: ModLink, target: Path) -> None:
+        self.most = 0
+        with getter.host.running():
+            get = getter.running_node.sharing.get(link, target, progress=self._look)
+            self.task = getter.host.create_task(get)
+
+    def _look(self, progress: Progress) -> None:
+        self.most = max(self.most, progress.bytes_done)
+
+
 @pytest.mark.parametrize(
     ("site", "event"),
     [
@@ -64,20 +78,12 @@ async def test_a_get_goes_on_within_seconds(tmp_path: Path, site: str, event: Ev
         for one in (sharer, getter):
             town.world.internet.set_access(one.host, Access(up_bytes_s=BYTES_S))
         link = await share(sharer, tmp_path / "shared", data)
-        most = 0
-
-        def look(progress: Progress) -> None:
-            nonlocal most
-            most = max(most, progress.bytes_done)
-
-        with getter.host.running():
-            get = getter.running_node.sharing.get(link, tmp_path / "got", progress=look)
-            getting = getter.host.create_task(get)
-        await until(lambda: most > SIZE / 4)
+        getting = Getting(getter, link, tmp_path / "got")
+        await until(lambda: getting.most > SIZE / 4)
         await event(town, sharer, getter)
-        before = most
-        assert await until(lambda: most > before) < 3.0
-        await getting
+        before = getting.most
+        assert await until(lambda: getting.most > before) < 3.0
+        await getting.task
         assert (tmp_path / "got" / FILE).read_bytes() == data
         assert not [*sharer.running_node.defects, *getter.running_node.defects]
 
@@ -95,16 +101,8 @@ async def test_a_get_that_asks_little_goes_on_within_seconds_after_either_side_s
         sharer, getter = await town.settled("port-restricted", "port-restricted")
         getter.running_node.transfers.command(down="100k")
         link = await share(sharer, tmp_path / "shared", derive_rng(1, "content").randbytes(SIZE))
-        most = 0
-
-        def look(progress: Progress) -> None:
-            nonlocal most
-            most = max(most, progress.bytes_done)
-
-        with getter.host.running():
-            get = getter.running_node.sharing.get(link, tmp_path / "got", progress=look)
-            getting = getter.host.create_task(get)
-        await until(lambda: most > SIZE / 4, 60.0)
+        getting = Getting(getter, link, tmp_path / "got")
+        await until(lambda: getting.most > SIZE / 4, 60.0)
         awake, sleeper = (getter, sharer) if who == "sharer" else (sharer, getter)
         pool = awake.running_node.pool
 
@@ -115,9 +113,9 @@ async def test_a_get_that_asks_little_goes_on_within_seconds_after_either_side_s
 
         monkeypatch.setattr(pool, "connect", pauses)
         await sleeps(sleeper, seconds)
-        before = most
-        assert await until(lambda: most > before, 60.0) < 3.0
-        await getting
+        before = getting.most
+        assert await until(lambda: getting.most > before, 60.0) < 3.0
+        await getting.task
         assert not [*sharer.running_node.defects, *getter.running_node.defects]
 
 

@@ -35,6 +35,13 @@ def take_down(town: Town, relay: PeerId) -> None:
     gone.host.unplug()
 
 
+async def relayed_link(town: Town) -> tuple[Link, Link]:
+    """A link that has chosen its two relays, as both ends see it."""
+    links = await town.linked(*await town.settled("symmetric", "symmetric"))
+    await asyncio.sleep(OPENED_S)
+    return links
+
+
 async def two_relays(links: tuple[Link, ...], gone: PeerId, limit_s: float) -> None:
     await until(
         lambda: all(
@@ -85,8 +92,7 @@ async def test_an_idle_link_goes_on_whose_second_relay_and_then_its_first_one_ar
 ) -> None:
     """It is not known yet that there is no second one any more."""
     async with pair_world(tmp_path) as town:
-        links = await town.linked(*await town.settled("symmetric", "symmetric"))
-        await asyncio.sleep(OPENED_S)
+        links = await relayed_link(town)
         first, second = relays_of(links[0])
         take_down(town, second)
         await asyncio.sleep(after_s)
@@ -98,8 +104,7 @@ async def test_an_idle_link_goes_on_whose_second_relay_and_then_its_first_one_ar
 @pytest.mark.parametrize("after_s", [1.0, 8.0])
 async def test_so_does_a_transfer(tmp_path: Path, after_s: float) -> None:
     async with pair_world(tmp_path) as town:
-        links = await town.linked(*await town.settled("symmetric", "symmetric"))
-        await asyncio.sleep(OPENED_S)
+        links = await relayed_link(town)
         first, second = relays_of(links[0])
         transfer = Transfer(*links)
         running = asyncio.ensure_future(transfer.run(20.0))
@@ -141,8 +146,7 @@ async def test_a_link_that_finds_no_other_relay_asks_ever_more_rarely(
 ) -> None:
     """None gives an allocation any more."""
     async with pair_world(tmp_path) as town:
-        links = await town.linked(*await town.settled("symmetric", "symmetric"))
-        await asyncio.sleep(OPENED_S)
+        links = await relayed_link(town)
         kept, gone = relays_of(links[0])
         take_down(town, gone)
         offered: list[float] = []

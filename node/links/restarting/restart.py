@@ -200,7 +200,7 @@ class LinkRestart:
 
     @property
     def _may_be_direct(self) -> bool:
-        """Whether no side hides its address, and data passed where checks did."""
+        """Whether neither side hides its address, and data passed where checks did."""
         paths = self._parts.paths
         return (
             not (_hides(self._peer) and _hides(self._link.peer))
